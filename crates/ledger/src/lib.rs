@@ -1,0 +1,44 @@
+//! The maildir in a bucket that remembers what is not yet done.
+//!
+//! Streams and topics carry work and may lose it, double it, reorder it or let it expire; the truth lies here. A folder is
+//! a state, a rename is a transition, and a name carries what the sweep must know, so that a listing alone decides.
+//!
+//! ```text
+//! positions.json  scopes.json              changed by compare-and-set
+//! owed/<stage>/<key>~<attempts>            waits for a doorbell or the sweep
+//! held/<stage>/<key>~<attempts>~<until>    somebody works on it until then
+//! seen/<span>/<destination>/<batch>        a shipped batch; its event ids are what later looks skip
+//! dead/<date>/<destination>/<key>          a dead letter
+//! ```
+//!
+//! It decides nothing: names and bodies are `pipeline`'s, and what to do with them is the functions'. The price of every
+//! race here is a duplicate, never a loss: work is written before what it replaces is removed.
+
+mod dead;
+mod error;
+mod receipts;
+mod state;
+mod way;
+
+pub use dead::DeadLetter;
+pub use error::Error;
+pub use receipts::{Owed, Taken, Waiting};
+pub use state::{Contents, Swapped, Versioned};
+
+use oci_client::Bucket;
+
+/// When to stop waiting.
+pub type Deadline = tokio::time::Instant;
+
+/// The state bucket. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Ledger {
+    bucket: Bucket,
+}
+
+impl Ledger {
+    /// The ledger in `bucket`, which belongs to it alone.
+    pub fn new(bucket: Bucket) -> Self {
+        Self { bucket }
+    }
+}

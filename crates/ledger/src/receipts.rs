@@ -1,0 +1,194 @@
+//! Receipts and their transitions: owe, take, finish, give back, hand on.
+
+use jiff::Timestamp;
+use oci_client::{ListObjects, Precondition};
+use pipeline::{FetchBody, Receipt, ShipBody, Stage, State, seen_name};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{Deadline, Error, Ledger, error::refusal, state::to_json};
+
+/// A receipt names at most some thousand units of 200 bytes, or some ten thousand events of 11.
+const RECEIPT_MAX_BYTES: usize = 8 * 1024 * 1024;
+
+/// How many receipts one look at the ledger takes in; a backlog beyond it is met by later looks, oldest first.
+const WAITING_MAX: usize = 5_000;
+
+/// What came of owing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owed {
+    /// The receipt was written.
+    Written,
+    /// One of that name waits already: what was planned before is adopted.
+    Already,
+}
+
+/// What came of taking.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Taken {
+    /// It is ours until then.
+    Held(Receipt),
+    /// It is done, or somebody else has it.
+    Gone,
+}
+
+/// What waits and what is being worked on, as one listing shows it.
+#[derive(Debug, Clone, Default)]
+pub struct Waiting {
+    /// Owed, with the time of the last change where the service tells; by name, so the oldest window of a stage first.
+    pub owed: Vec<(Receipt, Option<Timestamp>)>,
+    /// Held.
+    pub held: Vec<Receipt>,
+    /// Names that are not ours.
+    pub foreign: usize,
+    /// True where there is more than was listed.
+    pub more: bool,
+}
+
+impl Ledger {
+    /// Everything owed and held.
+    ///
+    /// # Errors
+    /// Where the bucket cannot be listed.
+    pub async fn waiting(&self, deadline: Deadline) -> Result<Waiting, Error> {
+        // `0` follows `/`: the range holds both folders and nothing else, so one listing tells all.
+        let range = ListObjects {
+            start: Some("held/".into()),
+            end: Some("owed0".into()),
+            with_times: true,
+            ..ListObjects::default()
+        };
+        let listing = self
+            .bucket
+            .list_all(&range, WAITING_MAX, deadline)
+            .await
+            .map_err(Error::bucket("list", "held/ and owed/"))?;
+        let mut waiting = Waiting { more: listing.next_start_with.is_some(), ..Waiting::default() };
+        for object in listing.objects {
+            match object.name.parse::<Receipt>() {
+                Ok(receipt) if receipt.state == State::Owed => {
+                    waiting.owed.push((receipt, object.time_modified.max(object.time_created)));
+                }
+                Ok(receipt) => waiting.held.push(receipt),
+                Err(_) => waiting.foreign += 1,
+            }
+        }
+        Ok(waiting)
+    }
+
+    /// Writes that `stage` is owed, with its work in full.
+    ///
+    /// # Errors
+    /// Where it cannot be written: then it is not owed, and what it replaces must stay.
+    pub async fn owe(&self, stage: &Stage, body: &(impl Serialize + Sync), deadline: Deadline) -> Result<Owed, Error> {
+        let name = Receipt::owed(stage.clone()).to_string();
+        match self.bucket.put(&name, to_json(&name, body)?, Precondition::IfNoneMatch, deadline).await {
+            Ok(_) => Ok(Owed::Written),
+            // Also where our own write's answer was lost and the repeat met it.
+            Err(error) if refusal(&error).is_precondition_failed() => Ok(Owed::Already),
+            Err(error) => Err(Error::bucket("write", &name)(error)),
+        }
+    }
+
+    /// Takes an owed receipt until `until`, by the service's clock.
+    ///
+    /// # Errors
+    /// Where nobody knows whether it was taken, and where the bucket is not there: nothing may be sent then.
+    pub async fn take(&self, owed: &Receipt, until: Timestamp, deadline: Deadline) -> Result<Taken, Error> {
+        let held = owed.held_until(until);
+        match self.bucket.rename(&owed.to_string(), &held.to_string(), true, deadline).await {
+            Ok(_) => Ok(Taken::Held(held)),
+            Err(error) if error.is_object_not_found() || error.is_precondition_failed() => Ok(Taken::Gone),
+            Err(error) => Err(Error::bucket("take", &owed.to_string())(error)),
+        }
+    }
+
+    /// Gives a held receipt back as it was: what stood in the way was not of its making.
+    ///
+    /// # Errors
+    /// Where it cannot be renamed; it stays held, and the sweep gives it back when its time is over.
+    pub async fn give_back(&self, held: &Receipt, deadline: Deadline) -> Result<(), Error> {
+        self.move_on(held, &held.given_back().to_string(), deadline).await
+    }
+
+    /// Gives back what a vanished holder held, counting the attempt.
+    ///
+    /// # Errors
+    /// Where it cannot be renamed.
+    pub async fn release(&self, held: &Receipt, deadline: Deadline) -> Result<Receipt, Error> {
+        let owed = held.abandoned();
+        self.move_on(held, &owed.to_string(), deadline).await?;
+        Ok(owed)
+    }
+
+    /// The work is done: a fetch receipt is removed, a ship receipt is kept under `seen/` for later looks.
+    ///
+    /// # Errors
+    /// Where that cannot be written; the work will be done once more.
+    pub async fn finish(&self, held: &Receipt, deadline: Deadline) -> Result<(), Error> {
+        match &held.stage {
+            Stage::Fetch(_) => self.remove(held, deadline).await,
+            Stage::Ship(destination, key) => self.move_on(held, &seen_name(destination, key), deadline).await,
+        }
+    }
+
+    /// Part of the work is done: owes `next` for the rest, then removes `held`.
+    ///
+    /// # Errors
+    /// Where either cannot be written; `held` stays at worst, and its work is done once more.
+    pub async fn hand_on(
+        &self,
+        held: &Receipt,
+        next: &Stage,
+        body: &(impl Serialize + Sync),
+        deadline: Deadline,
+    ) -> Result<(), Error> {
+        self.owe(next, body, deadline).await?;
+        self.remove(held, deadline).await
+    }
+
+    /// What a fetch receipt holds; `None` where it is not there under that name.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub async fn fetch_body(&self, receipt: &Receipt, deadline: Deadline) -> Result<Option<FetchBody>, Error> {
+        self.read(&receipt.to_string(), deadline).await
+    }
+
+    /// What a ship receipt holds; `None` where it is not there under that name.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub async fn ship_body(&self, receipt: &Receipt, deadline: Deadline) -> Result<Option<ShipBody>, Error> {
+        self.read(&receipt.to_string(), deadline).await
+    }
+
+    pub(crate) async fn read<T: DeserializeOwned>(&self, name: &str, deadline: Deadline) -> Result<Option<T>, Error> {
+        match self.bucket.get(name, RECEIPT_MAX_BYTES, deadline).await {
+            Ok(object) => serde_json::from_slice(&object.body)
+                .map(Some)
+                .map_err(|source| Error::Corrupt { name: name.to_owned(), source }),
+            Err(error) if error.is_object_not_found() => Ok(None),
+            Err(error) => Err(Error::bucket("read", name)(error)),
+        }
+    }
+
+    async fn move_on(&self, held: &Receipt, target: &str, deadline: Deadline) -> Result<(), Error> {
+        match self.bucket.rename(&held.to_string(), target, true, deadline).await {
+            Ok(_) => Ok(()),
+            // Our own rename whose answer was lost, or the sweep was faster: either way it is not held any more.
+            Err(error) if refusal(&error).is_object_not_found() => Ok(()),
+            // The target stands from an earlier, half-done transition.
+            Err(error) if refusal(&error).is_precondition_failed() => self.remove(held, deadline).await,
+            Err(error) => Err(Error::bucket("rename", &held.to_string())(error)),
+        }
+    }
+
+    async fn remove(&self, held: &Receipt, deadline: Deadline) -> Result<(), Error> {
+        let name = held.to_string();
+        match self.bucket.delete(&name, None, deadline).await {
+            Ok(()) => Ok(()),
+            Err(error) if refusal(&error).is_object_not_found() => Ok(()),
+            Err(error) => Err(Error::bucket("delete", &name)(error)),
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! Destinations: formats, framings and transports.
+//!
+//! A [`Sink`] takes records and answers for each of them: taken, refused for good (and why), surely not taken, or unknown.
+//! [`SplunkHec`] is the one there is today. A format (an event → bytes) knows no transport, a destination knows no format
+//! beyond handing records to it; the record's own bytes go through both untouched.
+//!
+//! It knows nothing of Oracle Cloud, keeps nothing between two calls, reads no environment and no clock but the monotonic
+//! one, and starts no background task. Repeating what is unknown, dead letters and receipts are the caller's.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use std::{sync::Arc, time::Duration};
+//!
+//! use http_transport::{HttpTransport, TlsRoots};
+//! use siem_sinks::{HecConfig, Record, Sink, SplunkHec};
+//!
+//! let transport = Arc::new(HttpTransport::new(&TlsRoots::default())?);
+//! let config = HecConfig::new("https://http-inputs-acme.splunkcloud.com".parse()?, "a token".to_owned().into());
+//! let splunk = SplunkHec::new(config, transport)?;
+//!
+//! let records = [Record { raw: r#"{"eventId":"93e7a143"}"#.into(), region: Some("eu-frankfurt-1".into()) }];
+//! let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+//! let delivery = splunk.deliver(&records, deadline).await;
+//! assert_eq!(delivery.outcomes.len(), records.len());
+//! # Ok(()) }
+//! ```
+
+mod sink;
+
+mod splunk_hec;
+
+mod format;
+
+mod retry;
+
+mod error;
+
+pub use error::{InvalidConfig, SinkFailure};
+pub use format::HecEnvelope;
+pub use sink::{Delivery, Outcome, Record, Sink};
+pub use splunk_hec::{HecConfig, SplunkHec};

@@ -1,0 +1,63 @@
+//! The seam to every destination: records in, an answer for each of them out.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http_transport::BoxFuture;
+use tokio::time::Instant;
+
+use crate::SinkFailure;
+
+/// One event on its way to a destination.
+#[derive(Clone)]
+pub struct Record {
+    /// The event as it was received: one JSON object. A sink passes it on byte for byte and reads only what it routes on.
+    pub raw: Bytes,
+    /// Where it was fetched, for an audit event does not say so itself.
+    pub region: Option<Arc<str>>,
+}
+
+impl std::fmt::Debug for Record {
+    /// Without the event: it may be confidential.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Record").field("raw_bytes", &self.raw.len()).field("region", &self.region).finish()
+    }
+}
+
+/// A destination.
+///
+/// The contract that the compiler cannot state:
+/// * The answer holds one outcome a record, in the order of the records, whatever happened.
+/// * Records are sent in order. After a failure that is not one record's own, nothing more is sent.
+/// * A sink sends a record again within a call only if the destination surely has not taken it, or has refused the body for
+///   one bad event without saying which.
+/// * It ends by `deadline`. Dropping the future before leaves every outcome unknown.
+/// * It never refuses a record for a fault of the configuration: an event must not be lost because a token was changed late.
+pub trait Sink: Send + Sync {
+    /// Sends `records` once each; `deadline` bounds every wait.
+    fn deliver<'a>(&'a self, records: &'a [Record], deadline: Instant) -> BoxFuture<'a, Delivery>;
+}
+
+/// What became of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// What became of each record, in their order.
+    pub outcomes: Vec<Outcome>,
+    /// The destination took what it was given but is close to its limits: wait before the next batch.
+    pub slow_down: bool,
+    /// Why nothing more was sent; none where every record is taken or refused.
+    pub failure: Option<SinkFailure>,
+}
+
+/// What became of one record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The destination's own word that it has the record.
+    Taken,
+    /// It will never be taken as it is; the reason names no content of the record.
+    Refused(Arc<str>),
+    /// Surely not taken: it may be sent again without making a second copy.
+    NotSent,
+    /// It may have been taken: sending it again may make a second copy, with the same id.
+    Unknown,
+}

@@ -1,0 +1,157 @@
+//! Bodies: as many events as fit, cut from the records in order.
+
+use std::{
+    io::{self, Write as _},
+    sync::Arc,
+};
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+use flate2::{Compression, write::GzEncoder};
+
+use crate::{Outcome, Record, format::HecFormat};
+
+/// One request's content; it holds at least one event.
+pub(super) struct Body {
+    /// As they are sent.
+    pub(super) bytes: Bytes,
+    pub(super) is_gzip: bool,
+    /// Before compression, which is what the other side measures.
+    pub(super) plain_bytes: usize,
+    /// Which record each event of the body is, by its index.
+    pub(super) members: Vec<usize>,
+    /// The first record that has not been looked at.
+    pub(super) next: usize,
+}
+
+/// Makes one body after the other in the same two buffers, whatever the number of records.
+pub(super) struct BodyMaker<'a> {
+    format: &'a HecFormat,
+    event_max_bytes: usize,
+    gzip: Option<Compression>,
+    plain: BytesMut,
+    packed: BytesMut,
+}
+
+impl<'a> BodyMaker<'a> {
+    pub(super) fn new(format: &'a HecFormat, event_max_bytes: usize, gzip: Option<Compression>) -> Self {
+        Self { format, event_max_bytes, gzip, plain: BytesMut::new(), packed: BytesMut::new() }
+    }
+
+    /// The body of the records from `from` on, of at most `max_bytes` before compression, or of one event that is larger
+    /// than that. A record that cannot travel is marked as refused in `outcomes` and passed over. None where no record
+    /// is left: there is no empty body.
+    pub(super) fn next_body(
+        &mut self,
+        records: &[Record],
+        from: usize,
+        max_bytes: usize,
+        outcomes: &mut [Outcome],
+    ) -> Option<Body> {
+        self.plain.clear();
+        let mut members = Vec::new();
+        let mut next = records.len();
+        for (index, (record, outcome)) in records.iter().zip(outcomes.iter_mut()).enumerate().skip(from) {
+            let before = self.plain.len();
+            match self.append(record) {
+                Err(reason) => {
+                    self.plain.truncate(before);
+                    *outcome = Outcome::Refused(reason);
+                }
+                Ok(()) if !members.is_empty() && self.plain.len() > max_bytes => {
+                    self.plain.truncate(before);
+                    next = index;
+                    break;
+                }
+                Ok(()) => members.push(index),
+            }
+        }
+        if members.is_empty() {
+            return None;
+        }
+        let plain_bytes = self.plain.len();
+        // Writing into memory does not fail; if it did, the body would go as it is.
+        let (bytes, is_gzip) = match self.gzip.and_then(|level| self.pack(level).ok()) {
+            Some(packed) => (packed, true),
+            None => (self.plain.split().freeze(), false),
+        };
+        Some(Body { bytes, is_gzip, plain_bytes, members, next })
+    }
+
+    fn append(&mut self, record: &Record) -> Result<(), Arc<str>> {
+        let bytes = record.raw.len();
+        if bytes > self.event_max_bytes {
+            return Err(format!("{bytes} bytes, more than the {} that an event may have", self.event_max_bytes).into());
+        }
+        if !self.plain.is_empty() {
+            self.plain.put_u8(b'\n');
+        }
+        self.format.encode(record, &mut self.plain).map_err(|error| error.to_string().into())
+    }
+
+    fn pack(&mut self, level: Compression) -> io::Result<Bytes> {
+        // The other half of the last split is gone once its request is over; then this takes its place, not new memory.
+        self.packed.reserve(self.plain.len() / 4);
+        let mut gzip = GzEncoder::new((&mut self.packed).writer(), level);
+        gzip.write_all(&self.plain)?;
+        gzip.finish()?;
+        Ok(self.packed.split().freeze())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::HecEnvelope;
+
+    /// The members of each body, and which records were refused.
+    fn cut(sizes: &[usize], max_bytes: usize) -> (Vec<Vec<usize>>, Vec<usize>) {
+        let format = HecFormat::new(&HecEnvelope::default());
+        let records: Vec<Record> = sizes
+            .iter()
+            .map(|size| match size.checked_sub(r#"{"x":""}"#.len()) {
+                Some(filler) => format!(r#"{{"x":"{}"}}"#, "x".repeat(filler)),
+                None => "x".repeat(*size),
+            })
+            .map(|raw| Record { raw: raw.into(), region: None })
+            .collect();
+        let mut outcomes = vec![Outcome::NotSent; records.len()];
+        let mut maker = BodyMaker::new(&format, 2_000, None);
+        let (mut bodies, mut next) = (Vec::new(), 0);
+        while let Some(body) = maker.next_body(&records, next, max_bytes, &mut outcomes) {
+            assert!(!body.bytes.is_empty() && body.plain_bytes == body.bytes.len());
+            assert!(body.plain_bytes <= max_bytes || body.members.len() == 1, "{sizes:?}");
+            next = body.next;
+            bodies.push(body.members);
+        }
+        let refused = outcomes.iter().enumerate().filter(|(_, outcome)| matches!(outcome, Outcome::Refused(_)));
+        (bodies, refused.map(|(index, _)| index).collect())
+    }
+
+    #[test]
+    fn r_32_a_body_never_passes_the_limit_unless_one_event_does_and_none_is_empty() {
+        let mut envelope = BytesMut::new();
+        let record = Record { raw: "{}".into(), region: None };
+        HecFormat::new(&HecEnvelope::default()).encode(&record, &mut envelope).unwrap();
+        // Two records of 207 bytes together just fit, with a line feed between them.
+        let max_bytes = 2 * (envelope.len() - 2) + 207 + 1;
+        for (sizes, bodies, refused) in [
+            (&[][..], &[][..], &[][..]),
+            (&[100], &[&[0][..]], &[]),
+            (&[100, 100], &[&[0, 1]], &[]),
+            (&[100, 107, 100], &[&[0, 1], &[2]], &[]),
+            (&[100, 108, 99], &[&[0], &[1, 2]], &[]),
+            (&[1_500, 100, 100], &[&[0], &[1, 2]], &[]),
+            (&[100, 1_500, 1_500, 100], &[&[0], &[1], &[2], &[3]], &[]),
+            (&[2_001, 100], &[&[1]], &[0]),
+            (&[100, 3, 100], &[&[0, 2]], &[1]),
+            (&[3, 2_001], &[], &[0, 1]),
+            (&[100, 3], &[&[0]], &[1]),
+        ] {
+            assert_eq!(
+                cut(sizes, max_bytes),
+                (bodies.iter().map(|body| body.to_vec()).collect(), refused.to_vec()),
+                "{sizes:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! The settings of the HTTP Event Collector, and what they become.
+
+use std::time::Duration;
+
+use http::{HeaderValue, Uri};
+use secrecy::{ExposeSecret, SecretString};
+use url::{Host, Url};
+
+use crate::{HecEnvelope, InvalidConfig};
+
+const EVENT_PATH: &str = "/services/collector/event";
+
+/// How to reach one HTTP Event Collector. [`HecConfig::new`] fills in the defaults.
+#[derive(Clone)]
+pub struct HecConfig {
+    /// Scheme, host, port and perhaps a proxy's path prefix: `https://http-inputs-acme.splunkcloud.com`, or with the port
+    /// `https://splunk.example.com:8088`. The collector's own path is added if it is not there. `http` reaches loopback
+    /// hosts only.
+    pub url: Url,
+    /// The token, without the word `Splunk`.
+    pub token: SecretString,
+    /// What is said of each event.
+    pub envelope: HecEnvelope,
+    /// The largest body in bytes, before compression. Default 900 000, for Splunk Cloud advises less than 1 MB. An event
+    /// that is larger than this travels in a body of its own.
+    pub batch_max_bytes: usize,
+    /// The largest event in bytes; a larger one is refused here. Default 5 242 880, the server's own `maxEventSize`.
+    pub event_max_bytes: usize,
+    /// gzip from 1 (quick) to 9 (small), none to send bodies as they are. Default 1: CPU is what this costs, and audit
+    /// events shrink to a quarter at once.
+    pub gzip_level: Option<u32>,
+    /// Names the sender to the server.
+    pub user_agent: String,
+    /// How long one request may take, the answer's last byte included. Default 30 s; the deadline may end it sooner.
+    pub request_timeout: Duration,
+    /// Makes channel and jitter the same in each run, for tests; none in production.
+    pub seed: Option<u64>,
+}
+
+impl HecConfig {
+    /// The defaults for everything but the address and the token.
+    #[must_use]
+    pub fn new(url: Url, token: SecretString) -> Self {
+        Self {
+            url,
+            token,
+            envelope: HecEnvelope::default(),
+            batch_max_bytes: 900_000,
+            event_max_bytes: 5_242_880,
+            gzip_level: Some(1),
+            user_agent: concat!("siem-sinks/", env!("CARGO_PKG_VERSION")).to_owned(),
+            request_timeout: Duration::from_secs(30),
+            seed: None,
+        }
+    }
+
+    pub(super) fn check_limits(&self) -> Result<(), InvalidConfig> {
+        for (setting, is_zero) in [
+            ("batch_max_bytes", self.batch_max_bytes == 0),
+            ("event_max_bytes", self.event_max_bytes == 0),
+            ("request_timeout", self.request_timeout.is_zero()),
+        ] {
+            if is_zero {
+                return Err(InvalidConfig::Zero { setting });
+            }
+        }
+        match self.gzip_level {
+            None | Some(1..=9) => Ok(()),
+            Some(_) => Err(InvalidConfig::GzipLevel),
+        }
+    }
+}
+
+impl std::fmt::Debug for HecConfig {
+    /// Of the URL the host alone: before it is checked it may hold anything.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HecConfig")
+            .field("host", &self.url.host_str())
+            .field("envelope", &self.envelope)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where events go, and the host as it may be named in errors.
+pub(super) fn endpoint(url: &Url) -> Result<(Uri, String), InvalidConfig> {
+    let is_loopback = match url.host().ok_or(InvalidConfig::Url)? {
+        Host::Domain(name) => name == "localhost",
+        Host::Ipv4(address) => address.is_loopback(),
+        Host::Ipv6(address) => address.is_loopback(),
+    };
+    let is_plain = url.username().is_empty()
+        && url.password().is_none()
+        && url.query().is_none()
+        && url.fragment().is_none()
+        && (url.scheme() == "https" || (url.scheme() == "http" && is_loopback));
+    if !is_plain {
+        return Err(InvalidConfig::Url);
+    }
+    let path = url.path().trim_end_matches('/');
+    let prefix = path.strip_suffix(EVENT_PATH).or_else(|| path.strip_suffix("/services/collector")).unwrap_or(path);
+    let mut url = url.clone();
+    url.set_path(&format!("{prefix}{EVENT_PATH}"));
+    let uri: Uri = url.as_str().parse().map_err(|_| InvalidConfig::Url)?;
+    let host = uri.authority().ok_or(InvalidConfig::Url)?.to_string();
+    Ok((uri, host))
+}
+
+/// The value of the `Authorization` header, which `Debug` does not show.
+pub(super) fn authorization(token: &SecretString) -> Result<HeaderValue, InvalidConfig> {
+    let token = token.expose_secret();
+    if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(InvalidConfig::Token);
+    }
+    let mut value = HeaderValue::try_from(format!("Splunk {token}")).map_err(|_| InvalidConfig::Token)?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_collector_s_path_is_added_once() {
+        for (url, expected) in [
+            ("https://a.example", "https://a.example/services/collector/event"),
+            ("https://a.example:8088/", "https://a.example:8088/services/collector/event"),
+            ("https://a.example/hec/", "https://a.example/hec/services/collector/event"),
+            ("https://a.example/services/collector", "https://a.example/services/collector/event"),
+            ("https://a.example/services/collector/event/", "https://a.example/services/collector/event"),
+            ("http://localhost:8088", "http://localhost:8088/services/collector/event"),
+            ("http://127.0.0.2:1", "http://127.0.0.2:1/services/collector/event"),
+            ("http://[::1]:1", "http://[::1]:1/services/collector/event"),
+        ] {
+            let (uri, _) = endpoint(&url.parse().unwrap()).unwrap();
+            assert_eq!(uri.to_string(), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_not_sent_in_clear_and_an_address_holds_no_secret() {
+        for url in [
+            "http://a.example",
+            "http://localhost.example",
+            "http://10.0.0.1:8088",
+            "ftp://localhost",
+            "https://user@a.example",
+            "https://:hush@a.example",
+            "https://a.example/?token=hush",
+            "https://a.example/#hush",
+            "data:text/plain,x",
+        ] {
+            assert_eq!(endpoint(&url.parse().unwrap()).unwrap_err(), InvalidConfig::Url, "{url}");
+        }
+    }
+
+    #[test]
+    fn the_host_is_named_with_its_port_and_nothing_else() {
+        let (_, host) = endpoint(&"https://a.example:8088/hush".parse().unwrap()).unwrap();
+        assert_eq!(host, "a.example:8088");
+    }
+
+    #[test]
+    fn a_token_fits_into_a_header_and_is_never_shown() {
+        let value = authorization(&"hush".to_owned().into()).unwrap();
+        assert_eq!(value.as_bytes(), b"Splunk hush");
+        assert!(!format!("{value:?}").contains("hush"));
+        for token in ["", "two words", "line\nbreak", "umläut", " "] {
+            assert_eq!(authorization(&token.to_owned().into()).unwrap_err(), InvalidConfig::Token, "{token:?}");
+        }
+        let config = HecConfig::new("https://a.example/?token=hush".parse().unwrap(), "hush".to_owned().into());
+        assert!(!format!("{config:?}").contains("hush"), "{config:?}");
+    }
+
+    #[test]
+    fn limits_that_would_send_nothing_are_refused() {
+        let config = || HecConfig::new("https://a.example".parse().unwrap(), "t".to_owned().into());
+        let check = |config: HecConfig| config.check_limits();
+        assert_eq!(check(config()), Ok(()));
+        assert_eq!(check(HecConfig { gzip_level: None, ..config() }), Ok(()));
+        for (config, expected) in [
+            (HecConfig { batch_max_bytes: 0, ..config() }, InvalidConfig::Zero { setting: "batch_max_bytes" }),
+            (HecConfig { event_max_bytes: 0, ..config() }, InvalidConfig::Zero { setting: "event_max_bytes" }),
+            (
+                HecConfig { request_timeout: Duration::ZERO, ..config() },
+                InvalidConfig::Zero { setting: "request_timeout" },
+            ),
+            (HecConfig { gzip_level: Some(0), ..config() }, InvalidConfig::GzipLevel),
+            (HecConfig { gzip_level: Some(10), ..config() }, InvalidConfig::GzipLevel),
+        ] {
+            assert_eq!(check(config), Err(expected));
+        }
+    }
+}

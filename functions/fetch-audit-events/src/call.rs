@@ -1,0 +1,120 @@
+//! One call: a doorbell's receipts, one after the other, and one ring at the end.
+
+use std::time::Duration;
+
+use fn_hyper::{Invocation, Reply};
+use pipeline::{Doorbell, Pointer, Stage};
+use serde::Serialize;
+use tokio::time::Instant;
+use workbench::{Deadline, ring};
+
+use crate::{App, receipt};
+
+/// What a call did.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// Receipts that were worked on.
+    pub receipts: u32,
+    /// Receipts that were done, or taken by somebody else.
+    pub gone: u32,
+    /// Receipts that there was no time for; they stay owed.
+    pub untouched: u32,
+    /// Events as listed.
+    pub listed: u64,
+    /// Events that were on their way already.
+    pub skipped: u64,
+    /// Events put on the stream.
+    pub put: u64,
+    /// Events that no put can hold, set aside.
+    pub dead: u64,
+    /// Batches owed to destinations.
+    pub batches: u32,
+    /// Work units handed on to a later call.
+    pub left: u32,
+    /// Notifications sent.
+    pub doorbells: usize,
+}
+
+/// Listing stops this long before the deadline: time to put what is gathered, and to write what is left.
+fn soft(deadline: Deadline) -> Deadline {
+    let left = deadline.saturating_duration_since(Instant::now());
+    deadline - (left / 4).min(Duration::from_secs(20))
+}
+
+/// Answers one call. The body is a doorbell.
+///
+/// Success means that every event listed is owed to its destinations, and that every unit not done is owed again.
+pub async fn handle(app: &App, call: Invocation) -> Reply {
+    let doorbell = match Doorbell::parse(&call.body) {
+        Ok(doorbell) => doorbell,
+        Err(error) => {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "the call was not understood; nothing was changed"
+            );
+            return Reply::failure(format!("the call was not understood: {error}"));
+        }
+    };
+    let mut summary = Summary::default();
+    let mut pointers = Vec::new();
+    let mut failed = 0;
+    let soft = soft(call.deadline);
+    for pointer in &doorbell.pointers {
+        if Instant::now() >= soft {
+            summary.untouched += 1;
+            continue;
+        }
+        let receipt = pointer.receipt.to_string();
+        match work(app, pointer, soft, call.deadline, &mut summary, &mut pointers).await {
+            Ok(()) => {}
+            Err(error) => {
+                failed += 1;
+                tracing::error!(
+                    receipt,
+                    error = error.as_ref() as &dyn std::error::Error,
+                    "work is left over; it stays owed and is done again"
+                );
+            }
+        }
+    }
+    let topic = &app.config.splunk_topic;
+    let client = &app.config.connection.client;
+    summary.doorbells =
+        ring(client, topic, "ship-to-siem: batches are waiting", pointers, 1, call.deadline).await.doorbells;
+    let text = serde_json::to_string(&summary).unwrap_or_default();
+    tracing::info!(summary = text, failed, "done");
+    if failed == 0 {
+        Reply::json(text)
+    } else {
+        Reply::failure(format!("{failed} receipts are still owed in part: {text}"))
+    }
+}
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+async fn work(
+    app: &App,
+    pointer: &Pointer,
+    soft: Deadline,
+    deadline: Deadline,
+    summary: &mut Summary,
+    pointers: &mut Vec<Pointer>,
+) -> Result<(), BoxError> {
+    let Stage::Fetch(key) = &pointer.receipt.stage else {
+        return Err("the doorbell names a receipt of another function: look at the topics' subscriptions".into());
+    };
+    let Some(work) = receipt::take(app, pointer, key, deadline).await? else {
+        summary.gone += 1;
+        return Ok(());
+    };
+    summary.receipts += 1;
+    let outcome = receipt::work_off(app, work, soft, deadline).await;
+    summary.listed += outcome.counts.listed;
+    summary.skipped += outcome.counts.skipped;
+    summary.put += outcome.counts.put;
+    summary.dead += outcome.counts.dead;
+    summary.batches += outcome.counts.batches;
+    summary.left += outcome.left;
+    pointers.extend(outcome.pointers);
+    outcome.error.map_or(Ok(()), Err)
+}

@@ -1,0 +1,193 @@
+//! One receipt: taken, worked off, removed or handed on.
+
+use std::collections::HashSet;
+
+use futures_util::{StreamExt, stream};
+use pipeline::{Destination, EventHash, FetchBody, FetchKey, Location, Pointer, Receipt, Stage, WorkUnit};
+use workbench::{CannotRead, Deadline, hold_until, open_batch};
+
+use crate::{
+    App,
+    listing::{self, Ended},
+    outbox::{Counts, Outbox},
+};
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Work that is ours until the hold ends.
+pub(crate) struct Work {
+    held: Receipt,
+    key: FetchKey,
+    body: FetchBody,
+}
+
+/// What came of it.
+pub(crate) struct Outcome {
+    pub(crate) counts: Counts,
+    /// Doorbells for the batches that were put.
+    pub(crate) pointers: Vec<Pointer>,
+    /// Units that a later call does.
+    pub(crate) left: u32,
+    /// Why, if it was not for want of time alone.
+    pub(crate) error: Option<BoxError>,
+}
+
+/// Reads the receipt's units and takes it; `None` where it is done or taken.
+pub(crate) async fn take(
+    app: &App,
+    pointer: &Pointer,
+    key: &FetchKey,
+    deadline: Deadline,
+) -> Result<Option<Work>, BoxError> {
+    let ledger = &app.config.ledger;
+    let from_stream = match &pointer.location {
+        Some(location) => {
+            units_at(app, location, deadline).await?.map(|units| FetchBody::new(units, Some(location.clone())))
+        }
+        None => None,
+    };
+    let body = match from_stream {
+        Some(body) => body,
+        // No place given, or nothing there any more: the receipt names its work in full.
+        None => match ledger.fetch_body(&pointer.receipt, deadline).await? {
+            Some(body) => body,
+            None => return Ok(None),
+        },
+    };
+    // The reading above told the service's time.
+    let now = app.config.connection.client.service_time().ok_or("the service gave no time")?;
+    match ledger.take(&pointer.receipt, hold_until(now, deadline), deadline).await? {
+        ledger::Taken::Held(held) => Ok(Some(Work { held, key: key.clone(), body })),
+        ledger::Taken::Gone => Ok(None),
+    }
+}
+
+/// The units of a batch on the work stream; `None` where they are not there or not ours, so that the receipt has to tell.
+async fn units_at(app: &App, location: &Location, deadline: Deadline) -> Result<Option<Vec<WorkUnit>>, BoxError> {
+    let (client, endpoint) = (&app.config.connection.client, &app.config.streaming_endpoint);
+    let opened = match open_batch(client, endpoint, location, deadline).await {
+        Ok(opened) => opened.read(deadline).await,
+        Err(error) => Err(error),
+    };
+    match opened {
+        Ok(values) => {
+            let units: Result<Vec<WorkUnit>, _> = values.iter().map(|value| serde_json::from_slice(value)).collect();
+            if units.is_err() {
+                tracing::warn!("the work stream holds something else at that place; reading the receipt instead");
+            }
+            Ok(units.ok())
+        }
+        Err(error @ (CannotRead::Gone { .. } | CannotRead::Stalled { .. })) => {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the work units are not on the stream any more; reading the receipt instead"
+            );
+            Ok(None)
+        }
+        Err(error @ CannotRead::Client(_)) => Err(error.into()),
+    }
+}
+
+/// Lists the units, puts what they hold, and leaves the ledger telling the truth.
+pub(crate) async fn work_off(app: &App, work: Work, soft: Deadline, deadline: Deadline) -> Outcome {
+    let destinations = destinations(app, &work.body);
+    let known = match &destinations {
+        Ok(destinations) => known(app, &work, destinations, deadline).await,
+        Err(error) => Err(error.to_string().into()),
+    };
+    let (Ok(destinations), Ok(known)) = (destinations, known.as_ref()) else {
+        let error = known.err().unwrap_or_else(|| "the destinations are unknown".into());
+        let error = give_back(app, &work.held, error, deadline).await;
+        return Outcome {
+            counts: Counts::default(),
+            pointers: Vec::new(),
+            left: units_of(&work.body),
+            error: Some(error),
+        };
+    };
+    let outbox = Outbox::new(app, &work.key, destinations, known, deadline);
+    // Futures first, stream second: closures that borrow inside a stream's adaptors defeat the compiler's proof of `Send`.
+    let listings: Vec<_> = (work.body.units.iter().enumerate())
+        .map(|(index, unit)| listing::list(app, index, unit, &outbox, soft))
+        .collect();
+    let endings: Vec<Ended> = stream::iter(listings).buffered(app.config.lists_at_once).collect().await;
+    let sent = outbox.close().await;
+    let mut left = Vec::new();
+    let mut error = sent.error;
+    for (index, (unit, ended)) in work.body.units.iter().zip(endings).enumerate() {
+        match ended {
+            Ended::Done if !sent.failed_units.contains(&index) => {}
+            Ended::Done | Ended::NotBegun => left.push(unit.clone()),
+            // It was begun and did not fit: cut in time, down to a minute.
+            Ended::OutOfTime => match unit.halves() {
+                Some((early, late)) => left.extend([early, late]),
+                None => left.push(unit.clone()),
+            },
+            Ended::Failed(reason) => {
+                tracing::error!(
+                    region = unit.region.as_str(),
+                    compartment = unit.compartment.as_str(),
+                    error = &reason as &dyn std::error::Error,
+                    "a scope could not be listed; it stays owed"
+                );
+                left.push(unit.clone());
+                error.get_or_insert_with(|| reason.into());
+            }
+        }
+    }
+    let left_count = u32::try_from(left.len()).unwrap_or(u32::MAX);
+    if let Err(reason) = close(app, &work, left, deadline).await {
+        error.get_or_insert(reason);
+    }
+    Outcome { counts: sent.counts, pointers: sent.pointers, left: left_count, error }
+}
+
+/// Removes the receipt, or replaces it by one for the units that are left.
+async fn close(app: &App, work: &Work, left: Vec<WorkUnit>, deadline: Deadline) -> Result<(), BoxError> {
+    if left.is_empty() {
+        return Ok(app.config.ledger.finish(&work.held, deadline).await?);
+    }
+    let next = FetchKey { continuation: work.key.continuation + 1, ..work.key.clone() };
+    Ok(app.config.ledger.hand_on(&work.held, &Stage::Fetch(next), &work.body.left(left), deadline).await?)
+}
+
+async fn give_back(app: &App, held: &Receipt, error: BoxError, deadline: Deadline) -> BoxError {
+    if let Err(second) = app.config.ledger.give_back(held, deadline).await {
+        tracing::warn!(error = &second as &dyn std::error::Error, "the receipt stays held until its time is over");
+    }
+    error
+}
+
+/// Whom this work is for: all destinations, or those that a backfill named.
+fn destinations(app: &App, body: &FetchBody) -> Result<Vec<Destination>, BoxError> {
+    let configured = &app.config.destinations;
+    if body.destinations.is_empty() {
+        return Ok(configured.clone());
+    }
+    if body.destinations.iter().all(|wanted| configured.contains(wanted)) {
+        Ok(body.destinations.clone())
+    } else {
+        Err("the receipt names a destination that this function does not have: set destination alike in all functions"
+            .into())
+    }
+}
+
+/// The events that must not be put again. Only the first attempt of a first look needs no such list.
+async fn known(
+    app: &App,
+    work: &Work,
+    destinations: &[Destination],
+    deadline: Deadline,
+) -> Result<HashSet<EventHash>, BoxError> {
+    let key = &work.key;
+    let first = key.look == 1 && key.continuation == 0 && work.held.attempts == 0 && !work.body.again;
+    if first {
+        return Ok(HashSet::new());
+    }
+    let region = key.region.as_str();
+    Ok(app.config.ledger.on_their_way(key.lane, key.window, region, destinations, deadline).await?)
+}
+
+fn units_of(body: &FetchBody) -> u32 {
+    u32::try_from(body.units.len()).unwrap_or(u32::MAX)
+}

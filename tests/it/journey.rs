@@ -1,0 +1,125 @@
+//! From the ring of the schedule to the collector.
+
+use jiff::SignedDuration;
+use local_oci::TenancyPlan;
+
+use crate::house::{at, house, quiet, start};
+
+#[tokio::test(start_paused = true)]
+async fn one_event_reaches_the_collector_byte_for_byte() {
+    let house = quiet();
+    let event = house.event("us-ashburn-1", &house.root(), "00:02:30", "a-1");
+    house.run_until("00:05:00").await;
+    assert_eq!(house.arrived(), [event]);
+    house.assert_idle();
+    assert_eq!(house.objects("seen/").len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_day_of_a_tenancy_arrives_once_and_unaltered() {
+    let house = house(|plan| {
+        plan.partitions = 3;
+        plan.settings.audit.own_reads = true;
+        plan.settings.plan = TenancyPlan {
+            regions: 3,
+            compartments: 10,
+            events: 4_000,
+            hostile: 0.2,
+            start: start(),
+            ..plan.settings.plan.clone()
+        };
+    });
+    let mut count = 0;
+    for hour in 1..=24 {
+        let until = if hour == 24 { "23:59:00".to_owned() } else { format!("{hour:02}:00:00") };
+        house.run_until(&until).await;
+        count = house.assert_delivered_once(at(&until));
+    }
+    assert!(count > 4_000, "{count}");
+    // The second look at the last window is not due yet, and nothing else waits.
+    house.assert_idle();
+}
+
+#[tokio::test(start_paused = true)]
+async fn plain_messages_carry_the_same_bytes_as_packed_ones() {
+    for encoding in ["plain", "packed"] {
+        let house = house(|plan| {
+            plan.keys.insert("stream_encoding".into(), encoding.into());
+            plan.settings.plan.events = 300;
+            plan.settings.plan.hostile = 0.5;
+            plan.settings.plan.end = at("02:00:00");
+        });
+        house.run_until("02:30:00").await;
+        assert_eq!(house.assert_delivered_once(at("02:00:00")), 300 - late(&house), "{encoding}");
+        let messages = house.cloud.streams().messages(&house.event_stream).len();
+        assert_eq!(messages >= 300, encoding == "plain", "{messages} messages");
+    }
+}
+
+/// Events that were processed after the planned end.
+fn late(house: &crate::house::House) -> usize {
+    house.cloud.audit().expected(at("23:00:00")).count() - house.cloud.audit().expected(at("02:00:00")).count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_of_the_schedule_is_caught_up_in_windows() {
+    let house = quiet();
+    let ids: Vec<String> = (0..10).map(|hour| format!("a-{hour}")).collect();
+    for (hour, id) in ids.iter().enumerate() {
+        house.event("us-phoenix-1", &house.compartment(2), &format!("{hour:02}:30:00"), id);
+    }
+    house.wait(SignedDuration::from_hours(10)).await;
+    house.run_until("10:05:00").await;
+    house.run_until("10:20:00").await;
+    assert_eq!(house.arrived_ids(), ids);
+    house.assert_idle();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backfill_goes_through_the_same_ledger_and_moves_no_position() {
+    let house = quiet();
+    house.event("us-ashburn-1", &house.root(), "00:02:00", "a-1");
+    house.run_until("00:30:00").await;
+    let positions = house.object("positions.json");
+    let body = r#"{"start":"2026-01-05T00:00:00Z","end":"2026-01-05T00:10:00Z","regions":["us-ashburn-1"]}"#;
+    let reply = house.call_list(body).await;
+    assert!(reply.is_success(), "{reply:?}");
+    house.settle().await;
+    // It was delivered by the schedule, and is delivered once more because somebody asked for it.
+    assert_eq!(house.arrived_ids(), ["a-1", "a-1"]);
+    assert_eq!(house.object("positions.json"), positions);
+    house.assert_idle();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wrong_backfill_changes_nothing() {
+    let house = quiet();
+    house.run_until("00:10:00").await;
+    let before = house.objects("");
+    for (body, expected) in [
+        (r#"{"start":"2026-01-05T00:00:00Z"}"#, "missing"),
+        (r#"{"start":"2026-01-05T00:00:00Z","end":"2026-01-06T00:00:00Z"}"#, "end must not lie after"),
+        (r#"{"start":"2026-01-05T00:00:00Z","end":"2026-01-05T00:01:00Z","regions":["eu-madrid-3"]}"#, "READY region"),
+        (r#"{"start":"2026-01-05T00:00:00Z","end":"2026-01-05T00:01:00Z","destination":"other"}"#, "destination"),
+        ("not json", "not JSON"),
+    ] {
+        let reply = house.call_list(body).await;
+        assert!(!reply.is_success(), "{body}");
+        let text = String::from_utf8_lossy(reply.body()).into_owned();
+        assert!(text.contains(expected), "{body} -> {text}");
+    }
+    assert_eq!(house.objects(""), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_listed_late_is_found_by_the_second_look_and_no_other_is_sent_twice() {
+    let house = house(|plan| {
+        plan.settings.plan.events = 400;
+        plan.settings.plan.lateness.listed_late = 0.3;
+        plan.settings.plan.end = at("03:00:00");
+    });
+    house.run_until("04:00:00").await;
+    let delivered = house.assert_delivered_once(at("03:00:00"));
+    assert!(delivered > 300, "{delivered}");
+    house.assert_idle();
+}
