@@ -123,3 +123,28 @@ async fn an_event_listed_late_is_found_by_the_second_look_and_no_other_is_sent_t
     assert!(delivered > 300, "{delivered}");
     house.assert_idle();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_backlog_in_which_both_looks_are_due_sends_nothing_twice() {
+    for backwards in [false, true] {
+        let house = house(|plan| {
+            plan.settings.plan.events = 600;
+            plan.settings.plan.end = at("03:00:00");
+            plan.settings.clock = local_oci::Clock::starting_at(at("03:00:00"));
+        });
+        for _ in 0..16 {
+            assert!(house.ring().await.is_success());
+            // Both stages at once, and in either order: topics promise none.
+            let (mut fetches, ships) = (house.unheard(&house.audit_topic), house.unheard(&house.splunk_topic));
+            if backwards {
+                fetches.reverse();
+            }
+            let calls = fetches.into_iter().map(|body| house.fetch(body));
+            let ships = ships.into_iter().map(|body| house.ship(body));
+            tokio::join!(futures_util::future::join_all(calls), futures_util::future::join_all(ships));
+            house.wait(SignedDuration::from_mins(5)).await;
+        }
+        let delivered = house.assert_delivered_once(at("03:00:00"));
+        assert!(delivered > 500, "{delivered}");
+    }
+}

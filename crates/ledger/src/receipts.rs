@@ -75,6 +75,34 @@ impl Ledger {
         Ok(waiting)
     }
 
+    /// The other fetch receipts that somebody works on at `now` and whose listing could meet the same events as `mine`.
+    ///
+    /// # Errors
+    /// Where the bucket cannot be listed.
+    pub async fn side_by_side(
+        &self,
+        mine: &Receipt,
+        now: Timestamp,
+        deadline: Deadline,
+    ) -> Result<Vec<Receipt>, Error> {
+        let Stage::Fetch(key) = &mine.stage else { return Ok(Vec::new()) };
+        let list = ListObjects { prefix: Some("held/fetch/".into()), ..ListObjects::default() };
+        let listing =
+            self.bucket.list_all(&list, WAITING_MAX, deadline).await.map_err(Error::bucket("list", "held/fetch/"))?;
+        let meets = |receipt: &Receipt| match (&receipt.stage, receipt.state) {
+            (Stage::Fetch(other), State::Held { until }) => {
+                other != key
+                    && until > now
+                    && other.lane == key.lane
+                    && other.region == key.region
+                    && other.window.touches(key.window)
+            }
+            _ => false,
+        };
+        let names = listing.objects.iter().filter_map(|object| object.name.parse::<Receipt>().ok());
+        Ok(names.filter(meets).collect())
+    }
+
     /// Writes that `stage` is owed, with its work in full.
     ///
     /// # Errors

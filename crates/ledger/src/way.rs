@@ -93,7 +93,7 @@ impl Ledger {
             self.bucket.list_all(&range, LISTED_MAX, deadline).await.map_err(Error::bucket("list", &prefix))?;
         let touches = |name: &str| -> bool {
             let key = if seen { seen_key(name, destination) } else { ship_key(name) };
-            key.is_some_and(|key| key.lane == lane && key.region() == region && overlap(key.window, window))
+            key.is_some_and(|key| key.lane == lane && key.region() == region && key.window.touches(window))
         };
         Ok(listing.objects.into_iter().map(|object| object.name).filter(|name| touches(name)).collect())
     }
@@ -133,8 +133,4 @@ fn seen_key(name: &str, destination: &Destination) -> Option<ShipKey> {
     let mut fields = name.strip_prefix("seen/")?.split('/');
     let (span, whose, batch) = (fields.next()?, fields.next()?, fields.next()?);
     (whose == destination.as_str()).then(|| format!("{span}.{batch}").parse().ok()).flatten()
-}
-
-fn overlap(left: Window, right: Window) -> bool {
-    left.from() < right.until() && right.from() < left.until()
 }

@@ -113,6 +113,13 @@ pub struct FetchKey {
     pub continuation: u32,
 }
 
+impl FetchKey {
+    /// Whether this is the first look of the schedule as it was planned, of which no event can be on its way yet.
+    pub fn is_first_attempt(&self) -> bool {
+        self.lane == Lane::Live && self.look == 1 && self.continuation == 0
+    }
+}
+
 impl fmt::Display for FetchKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let span = self.lane.span(self.window);

@@ -58,8 +58,9 @@ impl Positions {
     }
 
     /// Decides what is to be planned at `now`, in windows of at most `max_minutes`; the second look at a window is due
-    /// once its end is `late_after` minutes old (`None` switches second looks off).
-    pub fn turn(&self, now: Timestamp, max_minutes: u32, late_after: Option<u32>) -> Turn {
+    /// once its end is `late_after` minutes old (`None` switches second looks off), and its first look is over: no first
+    /// attempt waits for anything before `tried_until`. Two looks at work side by side would not see each other's events.
+    pub fn turn(&self, now: Timestamp, max_minutes: u32, late_after: Option<u32>, tried_until: Minute) -> Turn {
         if let Some(lease) = &self.lease {
             if lease.until > now {
                 return Turn::Busy;
@@ -76,7 +77,7 @@ impl Positions {
         }
         let first = Window::next(self.planned_until, minute, max_minutes);
         let second = late_after.and_then(|late_after| {
-            let due = minute.minus(late_after).min(self.planned_until);
+            let due = minute.minus(late_after).min(self.planned_until).min(tried_until);
             Window::next(self.looked_again_until, due, max_minutes)
         });
         Turn::Plan { first, second, takeover: false }
@@ -114,6 +115,11 @@ mod tests {
         format!("2026-01-05T{text}Z").parse().unwrap()
     }
 
+    /// Everything was tried.
+    fn tried() -> Minute {
+        Minute::floor(Timestamp::MAX)
+    }
+
     fn positions(planned: &str, looked: &str) -> Positions {
         let minute = |text| Minute::floor(time(text));
         Positions {
@@ -141,7 +147,7 @@ mod tests {
             ("10:00:00", "10:00:00", "14:00:00", "1000Z-1100Z", "-"),
             ("10:00:00", "06:00:00", "10:00:00", "-", "0600Z-0700Z"),
         ] {
-            let turn = positions(planned, looked).turn(time(now), 60, Some(20));
+            let turn = positions(planned, looked).turn(time(now), 60, Some(20), tried());
             assert_eq!(plan(turn), (first.into(), second.into(), false), "{planned} {looked} {now}");
         }
     }
@@ -151,7 +157,7 @@ mod tests {
         let mut positions = positions("10:00:00", "10:00:00");
         let mut windows = Vec::new();
         for now in ["10:05:20", "10:09:40", "10:20:05"] {
-            let Turn::Plan { first, .. } = positions.turn(time(now), 60, None) else { panic!() };
+            let Turn::Plan { first, .. } = positions.turn(time(now), 60, None, tried()) else { panic!() };
             windows.push(first.unwrap().to_string().replace("20260105T", ""));
             positions = positions.advanced(first, None);
         }
@@ -164,7 +170,7 @@ mod tests {
         let mut planned = 0;
         for second in (0..600).step_by(30) {
             let now = time("10:00:00") + jiff::SignedDuration::from_secs(second);
-            let Turn::Plan { first, .. } = positions.turn(now, 60, None) else { panic!() };
+            let Turn::Plan { first, .. } = positions.turn(now, 60, None, tried()) else { panic!() };
             planned += usize::from(first.is_some());
             positions = positions.advanced(first, None);
         }
@@ -174,11 +180,11 @@ mod tests {
     #[test]
     fn a_lease_keeps_others_out_and_its_windows_are_finished_by_who_takes_over() {
         let idle = positions("10:00:00", "09:40:00");
-        let Turn::Plan { first, second, .. } = idle.turn(time("10:05:00"), 60, Some(20)) else { panic!() };
+        let Turn::Plan { first, second, .. } = idle.turn(time("10:05:00"), 60, Some(20), tried()) else { panic!() };
         let leased = idle.leased("me", time("10:07:00"), first, second);
-        assert_eq!(leased.turn(time("10:06:59"), 60, Some(20)), Turn::Busy);
+        assert_eq!(leased.turn(time("10:06:59"), 60, Some(20), tried()), Turn::Busy);
         assert_eq!(
-            plan(leased.turn(time("10:20:00"), 60, Some(20))),
+            plan(leased.turn(time("10:20:00"), 60, Some(20), tried())),
             ("1000Z-1005Z".into(), "0940Z-0945Z".into(), true)
         );
         let done = leased.advanced(first, second);
@@ -186,9 +192,18 @@ mod tests {
     }
 
     #[test]
+    fn a_second_look_waits_for_the_first() {
+        let positions = positions("10:00:00", "09:00:00");
+        let second = |tried| plan(positions.turn(time("10:00:00"), 60, Some(20), Minute::floor(time(tried)))).1;
+        assert_eq!(second("10:00:00"), "0900Z-0940Z");
+        assert_eq!(second("09:30:00"), "0900Z-0930Z");
+        assert_eq!(second("08:30:00"), "-");
+    }
+
+    #[test]
     fn a_position_in_the_future_is_not_planned_from() {
-        assert_eq!(positions("10:05:00", "10:00:00").turn(time("10:04:59"), 60, Some(20)), Turn::Ahead);
-        assert_eq!(positions("10:00:00", "10:05:00").turn(time("10:10:00"), 60, Some(20)), Turn::Ahead);
+        assert_eq!(positions("10:05:00", "10:00:00").turn(time("10:04:59"), 60, Some(20), tried()), Turn::Ahead);
+        assert_eq!(positions("10:00:00", "10:05:00").turn(time("10:10:00"), 60, Some(20), tried()), Turn::Ahead);
     }
 
     #[test]

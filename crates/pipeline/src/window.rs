@@ -117,6 +117,11 @@ impl Window {
         self.until
     }
 
+    /// Whether the two share a minute.
+    pub fn touches(self, other: Self) -> bool {
+        self.from < other.until && other.from < self.until
+    }
+
     /// Two windows that tile this one; `None` for a single minute.
     pub fn halves(self) -> Option<(Self, Self)> {
         let middle = Minute(self.from.0 + (self.until.0 - self.from.0) / 2);

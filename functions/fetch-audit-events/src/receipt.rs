@@ -1,9 +1,10 @@
 //! One receipt: taken, worked off, removed or handed on.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
 use futures_util::{StreamExt, stream};
 use pipeline::{Destination, EventHash, FetchBody, FetchKey, Location, Pointer, Receipt, Stage, WorkUnit};
+use tokio::time::Instant;
 use workbench::{CannotRead, Deadline, hold_until, open_batch};
 
 use crate::{
@@ -13,6 +14,10 @@ use crate::{
 };
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// How long a receipt waits for another that lists the same events, and how often it looks.
+const ALONE_WITHIN: Duration = Duration::from_secs(30);
+const ALONE_PAUSE: Duration = Duration::from_secs(2);
 
 /// Work that is ours until the hold ends.
 pub(crate) struct Work {
@@ -90,22 +95,22 @@ async fn units_at(app: &App, location: &Location, deadline: Deadline) -> Result<
 
 /// Lists the units, puts what they hold, and leaves the ledger telling the truth.
 pub(crate) async fn work_off(app: &App, work: Work, soft: Deadline, deadline: Deadline) -> Outcome {
-    let destinations = destinations(app, &work.body);
-    let known = match &destinations {
-        Ok(destinations) => known(app, &work, destinations, deadline).await,
-        Err(error) => Err(error.to_string().into()),
+    let ready = match destinations(app, &work.body) {
+        Ok(destinations) => {
+            let known = known(app, &work, &destinations, deadline).await;
+            known.map(|known| known.map(|known| (destinations, known)))
+        }
+        Err(error) => Err(error),
     };
-    let (Ok(destinations), Ok(known)) = (destinations, known.as_ref()) else {
-        let error = known.err().unwrap_or_else(|| "the destinations are unknown".into());
-        let error = give_back(app, &work.held, error, deadline).await;
-        return Outcome {
-            counts: Counts::default(),
-            pointers: Vec::new(),
-            left: units_of(&work.body),
-            error: Some(error),
-        };
+    let (destinations, known) = match ready {
+        Ok(Some(ready)) => ready,
+        not_ready => {
+            give_back(app, &work.held, deadline).await;
+            let left = u32::try_from(work.body.units.len()).unwrap_or(u32::MAX);
+            return Outcome { counts: Counts::default(), pointers: Vec::new(), left, error: not_ready.err() };
+        }
     };
-    let outbox = Outbox::new(app, &work.key, destinations, known, deadline);
+    let outbox = Outbox::new(app, &work.key, destinations, &known, deadline);
     // Futures first, stream second: closures that borrow inside a stream's adaptors defeat the compiler's proof of `Send`.
     let listings: Vec<_> = (work.body.units.iter().enumerate())
         .map(|(index, unit)| listing::list(app, index, unit, &outbox, soft))
@@ -151,11 +156,10 @@ async fn close(app: &App, work: &Work, left: Vec<WorkUnit>, deadline: Deadline) 
     Ok(app.config.ledger.hand_on(&work.held, &Stage::Fetch(next), &work.body.left(left), deadline).await?)
 }
 
-async fn give_back(app: &App, held: &Receipt, error: BoxError, deadline: Deadline) -> BoxError {
-    if let Err(second) = app.config.ledger.give_back(held, deadline).await {
-        tracing::warn!(error = &second as &dyn std::error::Error, "the receipt stays held until its time is over");
+async fn give_back(app: &App, held: &Receipt, deadline: Deadline) {
+    if let Err(error) = app.config.ledger.give_back(held, deadline).await {
+        tracing::warn!(error = &error as &dyn std::error::Error, "the receipt stays held until its time is over");
     }
-    error
 }
 
 /// Whom this work is for: all destinations, or those that a backfill named.
@@ -172,22 +176,42 @@ fn destinations(app: &App, body: &FetchBody) -> Result<Vec<Destination>, BoxErro
     }
 }
 
-/// The events that must not be put again. Only the first attempt of a first look needs no such list.
+/// The events that must not be put again; none where another receipt goes first. Only the first attempt of a first look
+/// needs no such list.
 async fn known(
     app: &App,
     work: &Work,
     destinations: &[Destination],
     deadline: Deadline,
-) -> Result<HashSet<EventHash>, BoxError> {
+) -> Result<Option<HashSet<EventHash>>, BoxError> {
     let key = &work.key;
-    let first = key.look == 1 && key.continuation == 0 && work.held.attempts == 0 && !work.body.again;
-    if first {
-        return Ok(HashSet::new());
+    if key.is_first_attempt() && work.held.attempts == 0 && !work.body.again {
+        return Ok(Some(HashSet::new()));
+    }
+    if !alone(app, &work.held, deadline).await? {
+        tracing::info!(receipt = %work.held, "the same events are being listed under another receipt; this one comes after it");
+        return Ok(None);
     }
     let region = key.region.as_str();
-    Ok(app.config.ledger.on_their_way(key.lane, key.window, region, destinations, deadline).await?)
+    let known = app.config.ledger.on_their_way(key.lane, key.window, region, destinations, deadline).await?;
+    Ok(Some(known))
 }
 
-fn units_of(body: &FetchBody) -> u32 {
-    u32::try_from(body.units.len()).unwrap_or(u32::MAX)
+/// Waits until nobody else lists the same events: what he has listed and not put yet is in no list of what is known.
+/// False where he takes too long, or goes first.
+///
+/// Of two that meet, the one with the larger name gives way and comes again with the sweep, the other waits for it.
+async fn alone(app: &App, held: &Receipt, deadline: Deadline) -> Result<bool, BoxError> {
+    let started = Instant::now();
+    loop {
+        let now = app.config.connection.client.service_time().ok_or("the service gave no time")?;
+        let others = app.config.ledger.side_by_side(held, now, deadline).await?;
+        if others.is_empty() {
+            return Ok(true);
+        }
+        if others.iter().any(|other| other.stage < held.stage) || started.elapsed() >= ALONE_WITHIN {
+            return Ok(false);
+        }
+        tokio::time::sleep(ALONE_PAUSE).await;
+    }
 }

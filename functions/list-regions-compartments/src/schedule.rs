@@ -1,8 +1,8 @@
 //! One scheduled run: look, plan what is due, ring, sweep.
 
 use jiff::{SignedDuration, Timestamp};
-use ledger::{Swapped, Versioned};
-use pipeline::{Minute, Pointer, Positions, Scopes, Turn, Window};
+use ledger::{Swapped, Versioned, Waiting};
+use pipeline::{Minute, Pointer, Positions, Scopes, Stage, Turn, Window};
 use serde::Serialize;
 use workbench::{Deadline, ring};
 
@@ -96,23 +96,36 @@ pub(crate) async fn run(app: &App, deadline: Deadline) -> Result<Summary, RunErr
             "names in owed/ or held/ that are not receipts: look at the state bucket"
         );
     }
-    let turn = positions.value.turn(
-        now,
-        app.config.max_window_minutes,
-        Some(app.config.late_after_minutes).filter(|m| *m > 0),
-    );
+    let tried_until = tried_until(&waiting, positions.value.planned_until);
+    let turn = next_turn(app, &positions.value, now, tried_until);
     if turn == Turn::Busy {
         return Ok(Summary { status: Status::Busy, ..summary });
     }
     if turn == Turn::Ahead {
         return Err(RunError::PositionAhead);
     }
-    let outcome = plan_due(app, now, positions, scopes, turn, &mut summary, deadline).await;
+    let outcome = plan_due(app, now, positions, scopes, (turn, tried_until), &mut summary, deadline).await;
     // The sweep runs whatever became of the planning: it depends on nothing but the listing.
     let swept = sweep::run(app, now, &waiting, deadline).await;
     summary.released = swept.released;
     summary.rung_again = swept.rung_again;
     outcome.map(|()| summary)
+}
+
+/// Up to where every first look has been tried at least once: where the run found the position, or the first window of
+/// which a first attempt waits or works.
+fn tried_until(waiting: &Waiting, planned_until: Minute) -> Minute {
+    let owed = waiting.owed.iter().map(|(receipt, _)| receipt);
+    let untried = owed.chain(&waiting.held).filter_map(|receipt| match &receipt.stage {
+        Stage::Fetch(key) if receipt.attempts == 0 && key.is_first_attempt() => Some(key.window.from()),
+        _ => None,
+    });
+    untried.min().map_or(planned_until, |from| from.min(planned_until))
+}
+
+fn next_turn(app: &App, positions: &Positions, now: Timestamp, tried_until: Minute) -> Turn {
+    let late_after = Some(app.config.late_after_minutes).filter(|minutes| *minutes > 0);
+    positions.turn(now, app.config.max_window_minutes, late_after, tried_until)
 }
 
 /// The positions as last written.
@@ -141,7 +154,7 @@ async fn plan_due(
     now: Timestamp,
     mut positions: Known,
     scopes: Option<Versioned<Scopes>>,
-    mut turn: Turn,
+    (mut turn, tried_until): (Turn, Minute),
     summary: &mut Summary,
     deadline: Deadline,
 ) -> Result<(), RunError> {
@@ -202,11 +215,7 @@ async fn plan_due(
         summary.windows += 1;
         summary.status = Status::Planned;
         summary.planned_until = Some(positions.value.planned_until);
-        turn = positions.value.turn(
-            now,
-            app.config.max_window_minutes,
-            Some(app.config.late_after_minutes).filter(|m| *m > 0),
-        );
+        turn = next_turn(app, &positions.value, now, tried_until);
         let time_left = deadline.saturating_duration_since(tokio::time::Instant::now()) > RESERVE;
         if !due(&turn) || summary.windows >= WINDOWS_MAX || !time_left {
             break Ok(());
