@@ -4,6 +4,7 @@ mod house;
 mod wire;
 
 mod journey;
+mod key_tables;
 mod r_failing;
 mod r_operations;
 mod r_scopes;

@@ -55,15 +55,18 @@ fn text(summary: &impl Serialize) -> String {
     serde_json::to_string(summary).unwrap_or_default()
 }
 
-/// Whether a direct call's body only rings: nothing, an empty object, or an alarm's message, which has fields of its own
-/// and never `start`.
+/// Whether a direct call's body only rings: nothing, an empty object, or an alarm's message.
+///
+/// Source: Oracle, "Alarm Message Format"; its table and its samples spell `dedupekey` differently.
 fn is_ring(body: &[u8]) -> bool {
     if body.trim_ascii().is_empty() {
         return true;
     }
     match serde_json::from_slice::<serde_json::Value>(body) {
         Ok(serde_json::Value::Object(fields)) => {
-            fields.is_empty() || ["alarmMetaData", "dedupeKey"].iter().any(|field| fields.contains_key(*field))
+            let is_alarms =
+                |field: &String| ["alarmMetaData", "dedupeKey"].iter().any(|name| field.eq_ignore_ascii_case(name));
+            fields.is_empty() || fields.keys().any(is_alarms)
         }
         _ => false,
     }
@@ -80,6 +83,7 @@ mod tests {
             (" \n", true),
             ("{}", true),
             (r#"{"dedupeKey":"a","title":"tick","type":"REPEAT","alarmMetaData":[]}"#, true),
+            (r#"{"dedupekey":"a"}"#, true),
             (r#"{"start":"2026-01-05T10:00:00Z","end":"2026-01-05T11:00:00Z"}"#, false),
             (r#"{"strat":"x"}"#, false),
             ("[]", false),
