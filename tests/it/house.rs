@@ -19,7 +19,7 @@ use ship_to_siem as ship;
 use tempfile::TempDir;
 use workbench::{Connection, Ids};
 
-use crate::wire::{InProcess, OCI, SPLUNK};
+use crate::wire::{InProcess, Killer, OCI, SPLUNK};
 
 pub(crate) const TOKEN: &str = "11111111-2222-4333-8444-555555555555";
 pub(crate) const BUCKET: &str = "siem-state";
@@ -31,6 +31,7 @@ const CALL: Duration = Duration::from_secs(290);
 pub(crate) struct House {
     pub(crate) cloud: LocalOci,
     pub(crate) splunk: HecReceiver,
+    pub(crate) killer: Arc<Killer>,
     pub(crate) list: list::App,
     pub(crate) fetch: fetch::App,
     pub(crate) ship: ship::App,
@@ -113,7 +114,8 @@ pub(crate) fn house(change: impl FnOnce(&mut Plan)) -> House {
     }
     keys.extend(plan.keys);
     let lookup = |key: &str| keys.get(key).cloned();
-    let wire = InProcess { cloud: cloud.clone(), splunk: splunk.clone() };
+    let killer = Arc::new(Killer::default());
+    let wire = InProcess { cloud: cloud.clone(), splunk: splunk.clone(), killer: Arc::clone(&killer) };
     let transport: Arc<dyn Transport> = Arc::new(wire);
     let connection = || connect(&lookup, &transport);
     let ledger = |connection: &Connection| Ledger::new(connection.client.bucket(&namespace, BUCKET));
@@ -130,6 +132,7 @@ pub(crate) fn house(change: impl FnOnce(&mut Plan)) -> House {
     House {
         cloud,
         splunk,
+        killer,
         list,
         fetch,
         ship,

@@ -5,6 +5,7 @@ mod wire;
 
 mod journey;
 mod key_tables;
+mod kills;
 mod r_failing;
 mod r_operations;
 mod r_scopes;

@@ -1,11 +1,17 @@
 //! The wire without sockets: requests go to the emulator, or to the collector, by function call.
 
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicU64, Ordering},
+};
+
 use bytes::Bytes;
 use futures_util::stream;
 use http_body::Frame;
 use http_body_util::StreamBody;
 use http_transport::{Body, BoxFuture, Request, Response, Transport, TransportError};
 use local_oci::{LocalOci, receiver::HecReceiver};
+use tokio::sync::Notify;
 
 /// Where the emulator is reached; no socket listens there.
 pub(crate) const OCI: &str = "http://127.0.0.1:1";
@@ -18,11 +24,56 @@ pub(crate) const SPLUNK: &str = "http://127.0.0.2:8088";
 pub(crate) struct InProcess {
     pub(crate) cloud: LocalOci,
     pub(crate) splunk: HecReceiver,
+    pub(crate) killer: Arc<Killer>,
+}
+
+/// Ends whoever makes a certain wire call: the call hangs for ever, and whoever waits for [`Killer::strike`] drops him.
+#[derive(Default)]
+pub(crate) struct Killer {
+    calls: AtomicU64,
+    aim: Mutex<Option<(u64, Moment)>>,
+    struck: Notify,
+}
+
+/// On which side of its effect a call is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Moment {
+    Before,
+    After,
+}
+
+impl Killer {
+    /// Strikes at wire call number `call`, counted from 1 and from now.
+    pub(crate) fn aim(&self, call: u64, moment: Moment) {
+        self.calls.store(0, Ordering::Relaxed);
+        *self.aim.lock().unwrap() = Some((call, moment));
+    }
+
+    /// Strikes no more; whether it did.
+    pub(crate) fn has_struck(&self) -> bool {
+        let (call, _) = self.aim.lock().unwrap().take().expect("an aim");
+        self.calls.load(Ordering::Relaxed) >= call
+    }
+
+    /// Comes back when somebody is to be dropped.
+    pub(crate) async fn strike(&self) {
+        self.struck.notified().await;
+    }
+
+    async fn meet(&self, call: u64, moment: Moment) {
+        let hit = *self.aim.lock().unwrap() == Some((call, moment));
+        if hit {
+            self.struck.notify_one();
+            std::future::pending::<()>().await;
+        }
+    }
 }
 
 impl Transport for InProcess {
     fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, TransportError>> {
         Box::pin(async move {
+            let call = self.killer.calls.fetch_add(1, Ordering::Relaxed) + 1;
+            self.killer.meet(call, Moment::Before).await;
             let host = request.uri().authority().map(ToString::to_string).unwrap_or_default();
             let to_splunk = SPLUNK.ends_with(&host);
             let answer = if to_splunk {
@@ -30,6 +81,7 @@ impl Transport for InProcess {
             } else {
                 self.cloud.handle(request).await.map_err(|_| no_answer(&host))?
             };
+            self.killer.meet(call, Moment::After).await;
             Ok(answer_of(answer))
         })
     }

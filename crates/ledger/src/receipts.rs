@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use oci_client::{ListObjects, Precondition};
-use pipeline::{FetchBody, Receipt, ShipBody, Stage, State, seen_name};
+use pipeline::{FetchBody, FetchKey, Receipt, ShipBody, ShipKey, Stage, State, seen_name};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{Deadline, Error, Ledger, error::refusal, state::to_json};
@@ -117,6 +117,31 @@ impl Ledger {
         }
     }
 
+    /// Owes listing work under `key`, or, where other work waits under that name, under the key's next free continuation:
+    /// nothing is ever taken for done because its name is taken. The receipt, and whether it was there already, with the
+    /// same work.
+    ///
+    /// # Errors
+    /// Where it cannot be written: then it is not owed, and what it replaces must stay.
+    pub async fn owe_listing(
+        &self,
+        key: &FetchKey,
+        body: &FetchBody,
+        deadline: Deadline,
+    ) -> Result<(Receipt, Owed), Error> {
+        let mut key = key.clone();
+        loop {
+            let receipt = Receipt::owed(Stage::Fetch(key.clone()));
+            if self.owe(&receipt.stage, body, deadline).await? == Owed::Written {
+                return Ok((receipt, Owed::Written));
+            }
+            match self.fetch_body(&receipt, deadline).await? {
+                Some(there) if there.is_same_work(body) => return Ok((receipt, Owed::Already)),
+                _ => key.continuation += 1,
+            }
+        }
+    }
+
     /// Takes an owed receipt until `until`, by the service's clock.
     ///
     /// # Errors
@@ -159,18 +184,16 @@ impl Ledger {
         }
     }
 
-    /// Part of the work is done: owes `next` for the rest, then removes `held`.
+    /// Part of a held batch is delivered: owes the rest under the next continuation, then removes `held`. Where a receipt
+    /// of that name waits already, it covers the rest, too: it was written by an earlier holder of the same work.
     ///
     /// # Errors
     /// Where either cannot be written; `held` stays at worst, and its work is done once more.
-    pub async fn hand_on(
-        &self,
-        held: &Receipt,
-        next: &Stage,
-        body: &(impl Serialize + Sync),
-        deadline: Deadline,
-    ) -> Result<(), Error> {
-        self.owe(next, body, deadline).await?;
+    pub async fn hand_on(&self, held: &Receipt, body: &ShipBody, deadline: Deadline) -> Result<(), Error> {
+        if let Stage::Ship(destination, key) = &held.stage {
+            let next = ShipKey { continuation: key.continuation + 1, ..key.clone() };
+            self.owe(&Stage::Ship(destination.clone(), next), body, deadline).await?;
+        }
         self.remove(held, deadline).await
     }
 

@@ -29,6 +29,11 @@ impl FetchBody {
         Self { v: 1, units, location, again: false, destinations: Vec::new() }
     }
 
+    /// Whether `other` asks for the same listing for the same destinations.
+    pub fn is_same_work(&self, other: &Self) -> bool {
+        self.units == other.units && self.destinations == other.destinations
+    }
+
     /// Work that is left of `self`; the stream's copy does not match it any more.
     #[must_use]
     pub fn left(&self, units: Vec<WorkUnit>) -> Self {

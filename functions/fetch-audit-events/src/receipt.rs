@@ -3,7 +3,7 @@
 use std::{collections::HashSet, time::Duration};
 
 use futures_util::{StreamExt, stream};
-use pipeline::{Destination, EventHash, FetchBody, FetchKey, Location, Pointer, Receipt, Stage, WorkUnit};
+use pipeline::{Destination, EventHash, FetchBody, FetchKey, Location, Pointer, Receipt, WorkUnit};
 use tokio::time::Instant;
 use workbench::{CannotRead, Deadline, hold_until, open_batch};
 
@@ -153,7 +153,8 @@ async fn close(app: &App, work: &Work, left: Vec<WorkUnit>, deadline: Deadline) 
         return Ok(app.config.ledger.finish(&work.held, deadline).await?);
     }
     let next = FetchKey { continuation: work.key.continuation + 1, ..work.key.clone() };
-    Ok(app.config.ledger.hand_on(&work.held, &Stage::Fetch(next), &work.body.left(left), deadline).await?)
+    app.config.ledger.owe_listing(&next, &work.body.left(left), deadline).await?;
+    Ok(app.config.ledger.finish(&work.held, deadline).await?)
 }
 
 async fn give_back(app: &App, held: &Receipt, deadline: Deadline) {

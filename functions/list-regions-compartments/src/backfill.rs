@@ -1,7 +1,7 @@
 //! A backfill: receipts for past windows, in the same ledger, behind all live work.
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use pipeline::{Backfill, BackfillError, Destination, FetchBody, Minute, Part, Pointer, Receipt, Stage};
+use pipeline::{Backfill, BackfillError, Destination, FetchBody, Minute, Part, Pointer};
 use serde::Serialize;
 use workbench::{Deadline, ring};
 
@@ -69,7 +69,6 @@ async fn owe(
     // The same backfill asked for twice finds what the first one has under way.
     body.again = true;
     body.destinations = destinations.to_vec();
-    let stage = Stage::Fetch(part.key);
-    app.config.ledger.owe(&stage, &body, deadline).await?;
-    Ok(Pointer { receipt: Receipt::owed(stage), location: None })
+    let (receipt, _) = app.config.ledger.owe_listing(&part.key, &body, deadline).await?;
+    Ok(Pointer { receipt, location: None })
 }

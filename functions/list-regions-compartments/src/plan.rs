@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use ledger::Owed;
-use pipeline::{FetchBody, Lane, Location, Part, Pointer, Receipt, Scopes, Stage, Window, parts};
+use pipeline::{FetchBody, Lane, Location, Part, Pointer, Scopes, Window, parts};
 use workbench::{Deadline, put_batch};
 
 use crate::{App, schedule::RunError};
@@ -63,11 +63,10 @@ async fn write(
     let client = &config.connection.client;
     let location: Location =
         put_batch(client, &config.streaming_endpoint, &config.stream, names, &values, deadline).await?;
-    let stage = Stage::Fetch(part.key);
     let mut body = FetchBody::new(part.units, Some(location.clone()));
     body.again = again;
-    let owed = config.ledger.owe(&stage, &body, deadline).await?;
+    let (receipt, owed) = config.ledger.owe_listing(&part.key, &body, deadline).await?;
     // An adopted receipt points at the messages that its own planner put.
     let location = (owed == Owed::Written && !again).then_some(location);
-    Ok(Pointer { receipt: Receipt::owed(stage), location })
+    Ok(Pointer { receipt, location })
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use ledger::{DeadLetter, Taken};
 use oci_client::Client;
-use pipeline::{Pointer, Receipt, ShipBody, ShipKey, Stage, unpack};
+use pipeline::{Pointer, Receipt, ShipBody, ShipKey, unpack};
 use siem_sinks::{Outcome as RecordOutcome, Record};
 use workbench::{Deadline, hold_until, open_batch};
 
@@ -115,7 +115,6 @@ impl Work<'_> {
     /// Owes what is left: as it was, or, where part is settled, under a new receipt that says how much.
     async fn owe_rest(&self, done: usize, progressed: bool) -> Result<(), BoxError> {
         let (ledger, deadline) = (&self.app.config.ledger, self.deadline);
-        let Stage::Ship(destination, _) = &self.held.stage else { return Ok(()) };
         if !progressed {
             return Ok(ledger.give_back(&self.held, deadline).await?);
         }
@@ -127,9 +126,7 @@ impl Work<'_> {
         };
         // At most as many as the batch holds.
         body.done = u32::try_from(done).unwrap_or(u32::MAX);
-        let next = ShipKey { continuation: self.key.continuation + 1, ..self.key.clone() };
-        let stage = Stage::Ship(destination.clone(), next);
-        Ok(ledger.hand_on(&self.held, &stage, &body, deadline).await?)
+        Ok(ledger.hand_on(&self.held, &body, deadline).await?)
     }
 
     async fn bury(&self, index: usize, record: &Record, reason: &str) -> Result<(), ledger::Error> {
