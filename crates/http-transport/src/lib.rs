@@ -26,7 +26,9 @@ pub use body::Body;
 pub use error::TransportError;
 pub use futures_util::future::BoxFuture;
 pub use reqwest_transport::{CannotBuild, HttpTransport};
-pub use tls::{InvalidRoots, TlsRoots, client_config};
+pub use tls::{InvalidRoots, TlsRoots};
+
+use tls::client_config;
 
 /// A request, whole and as it will be sent.
 pub type Request = http::Request<bytes::Bytes>;

@@ -1,6 +1,6 @@
 //! The transport of production: reqwest over rustls, HTTP/1.1.
 
-use std::{error::Error as _, time::Duration};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use http_body_util::BodyExt;
@@ -71,21 +71,8 @@ impl Transport for HttpTransport {
 fn sort(host: String, error: reqwest::Error) -> TransportError {
     let connecting = error.is_connect() || error.is_builder();
     // reqwest's text would repeat the URL, with its query.
-    let error = error.without_url();
-    let source: Box<dyn std::error::Error + Send + Sync> = match error.source() {
-        Some(cause) => format!("{error}: {}", chain(cause)).into(),
-        None => error.into(),
-    };
+    let source = error.without_url().into();
     if connecting { TransportError::NotSent { host, source } } else { TransportError::NoAnswer { host, source } }
-}
-
-fn chain(mut error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    while let Some(cause) = error.source() {
-        text = format!("{text}: {cause}");
-        error = cause;
-    }
-    text
 }
 
 #[cfg(test)]

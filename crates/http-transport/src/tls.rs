@@ -5,11 +5,10 @@ use std::sync::Arc;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 
-/// Which certificate authorities a connection may end at. A certificate is always checked; there is no switch against it.
+/// Which certificate authorities a connection may end at, besides the public ones. A certificate is always checked; there is no switch against it.
 #[derive(Debug, Clone, Default)]
 pub struct TlsRoots {
     extra: Vec<CertificateDer<'static>>,
-    without_public: bool,
 }
 
 /// The text given as private certificate authorities is not PEM, or holds no certificate.
@@ -31,24 +30,14 @@ impl TlsRoots {
         }
         if store.is_empty() { Err(InvalidRoots) } else { Ok(self) }
     }
-
-    /// Trusts the private authorities alone.
-    #[must_use]
-    pub fn without_public_roots(mut self) -> Self {
-        self.without_public = true;
-        self
-    }
 }
 
 /// The one place that chooses TLS: rustls on ring, TLS 1.2 and 1.3, the roots as given.
 ///
 /// # Errors
 /// Where rustls refuses its own defaults, which would be a fault of the build.
-pub fn client_config(roots: &TlsRoots) -> Result<ClientConfig, rustls::Error> {
-    let mut store = RootCertStore::empty();
-    if !roots.without_public {
-        store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-    }
+pub(crate) fn client_config(roots: &TlsRoots) -> Result<ClientConfig, rustls::Error> {
+    let mut store: RootCertStore = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
     let (_, refused) = store.add_parsable_certificates(roots.extra.iter().cloned());
     debug_assert_eq!(refused, 0, "with_private_ca has tried each one");
     let provider = Arc::new(rustls::crypto::ring::default_provider());

@@ -15,6 +15,12 @@ pub enum Error {
         #[source]
         source: Box<oci_client::Error>,
     },
+    /// A listing that must be whole is longer than can be read.
+    #[error("state bucket: {prefix} holds more objects than can be looked through: is its life-cycle rule in place?")]
+    TooMany {
+        /// Where.
+        prefix: String,
+    },
     /// An object of ours does not hold what it should.
     #[error("state bucket: {name} does not hold what this version writes; look at it, and remove or mend it by hand")]
     Corrupt {

@@ -40,8 +40,6 @@ pub struct Waiting {
     pub held: Vec<Receipt>,
     /// Names that are not ours.
     pub foreign: usize,
-    /// True where there is more than was listed.
-    pub more: bool,
 }
 
 impl Ledger {
@@ -57,12 +55,28 @@ impl Ledger {
             with_times: true,
             ..ListObjects::default()
         };
+        let mut waiting = Waiting::default();
+        if !self.wait_for(&range, &mut waiting, deadline).await? {
+            // A long backfill stands before the batches in this order, and those must not wait for it.
+            tracing::warn!(
+                listed = waiting.owed.len(),
+                "more is owed than one look takes in; the oldest and the batches go first"
+            );
+            let ships = ListObjects { start: Some("owed/ship/".into()), ..range };
+            self.wait_for(&ships, &mut waiting, deadline).await?;
+            waiting.owed.sort_unstable();
+            waiting.owed.dedup();
+        }
+        Ok(waiting)
+    }
+
+    /// Adds what `range` holds; whether that is all.
+    async fn wait_for(&self, range: &ListObjects, waiting: &mut Waiting, deadline: Deadline) -> Result<bool, Error> {
         let listing = self
             .bucket
-            .list_all(&range, WAITING_MAX, deadline)
+            .list_all(range, WAITING_MAX, deadline)
             .await
             .map_err(Error::bucket("list", "held/ and owed/"))?;
-        let mut waiting = Waiting { more: listing.next_start_with.is_some(), ..Waiting::default() };
         for object in listing.objects {
             match object.name.parse::<Receipt>() {
                 Ok(receipt) if receipt.state == State::Owed => {
@@ -72,7 +86,7 @@ impl Ledger {
                 Err(_) => waiting.foreign += 1,
             }
         }
-        Ok(waiting)
+        Ok(listing.next_start_with.is_none())
     }
 
     /// The other fetch receipts that somebody works on at `now` and whose listing could meet the same events as `mine`.
@@ -91,7 +105,8 @@ impl Ledger {
             self.bucket.list_all(&list, WAITING_MAX, deadline).await.map_err(Error::bucket("list", "held/fetch/"))?;
         let meets = |receipt: &Receipt| match (&receipt.stage, receipt.state) {
             (Stage::Fetch(other), State::Held { until }) => {
-                other != key
+                // The same key may be held twice: planned again after its first planner died.
+                receipt != mine
                     && until > now
                     && other.lane == key.lane
                     && other.region == key.region
@@ -142,6 +157,27 @@ impl Ledger {
         }
     }
 
+    /// Owes what a dead planner meant to owe under `key`: adopts its receipt where that still waits untouched, else owes
+    /// the work under a continuation, which no doorbell of the dead planner's names.
+    ///
+    /// # Errors
+    /// As for [`Ledger::owe_listing`].
+    pub async fn adopt_listing(
+        &self,
+        key: &FetchKey,
+        body: &FetchBody,
+        deadline: Deadline,
+    ) -> Result<(Receipt, Owed), Error> {
+        let receipt = Receipt::owed(Stage::Fetch(key.clone()));
+        match self.fetch_body(&receipt, deadline).await? {
+            Some(there) if there.is_same_work(body) => Ok((receipt, Owed::Already)),
+            _ => {
+                let next = FetchKey { continuation: key.continuation + 1, ..key.clone() };
+                self.owe_listing(&next, body, deadline).await
+            }
+        }
+    }
+
     /// Takes an owed receipt until `until`, by the service's clock.
     ///
     /// # Errors
@@ -160,7 +196,7 @@ impl Ledger {
     /// # Errors
     /// Where it cannot be renamed; it stays held, and the sweep gives it back when its time is over.
     pub async fn give_back(&self, held: &Receipt, deadline: Deadline) -> Result<(), Error> {
-        self.move_on(held, &held.given_back().to_string(), deadline).await
+        self.owe_again(held, held.given_back(), deadline).await.map(drop)
     }
 
     /// Gives back what a vanished holder held, counting the attempt.
@@ -168,9 +204,21 @@ impl Ledger {
     /// # Errors
     /// Where it cannot be renamed.
     pub async fn release(&self, held: &Receipt, deadline: Deadline) -> Result<Receipt, Error> {
-        let owed = held.abandoned();
-        self.move_on(held, &owed.to_string(), deadline).await?;
-        Ok(owed)
+        self.owe_again(held, held.abandoned(), deadline).await
+    }
+
+    /// Renames `held` to `owed`, or to its next attempt whose name is free: what waits under a taken name may be other
+    /// work, and nothing is removed for it.
+    async fn owe_again(&self, held: &Receipt, mut owed: Receipt, deadline: Deadline) -> Result<Receipt, Error> {
+        loop {
+            match self.bucket.rename(&held.to_string(), &owed.to_string(), true, deadline).await {
+                Ok(_) => return Ok(owed),
+                // Our own rename whose answer was lost, or somebody else was faster: it is not held any more.
+                Err(error) if refusal(&error).is_object_not_found() => return Ok(owed),
+                Err(error) if refusal(&error).is_precondition_failed() => owed = owed.abandoned(),
+                Err(error) => return Err(Error::bucket("give back", &held.to_string())(error)),
+            }
+        }
     }
 
     /// The work is done: a fetch receipt is removed, a ship receipt is kept under `seen/` for later looks.
@@ -180,7 +228,7 @@ impl Ledger {
     pub async fn finish(&self, held: &Receipt, deadline: Deadline) -> Result<(), Error> {
         match &held.stage {
             Stage::Fetch(_) => self.remove(held, deadline).await,
-            Stage::Ship(destination, key) => self.move_on(held, &seen_name(destination, key), deadline).await,
+            Stage::Ship(destination, key) => self.keep_as_seen(held, &seen_name(destination, key), deadline).await,
         }
     }
 
@@ -223,12 +271,12 @@ impl Ledger {
         }
     }
 
-    async fn move_on(&self, held: &Receipt, target: &str, deadline: Deadline) -> Result<(), Error> {
-        match self.bucket.rename(&held.to_string(), target, true, deadline).await {
+    async fn keep_as_seen(&self, held: &Receipt, seen: &str, deadline: Deadline) -> Result<(), Error> {
+        match self.bucket.rename(&held.to_string(), seen, true, deadline).await {
             Ok(_) => Ok(()),
             // Our own rename whose answer was lost, or the sweep was faster: either way it is not held any more.
             Err(error) if refusal(&error).is_object_not_found() => Ok(()),
-            // The target stands from an earlier, half-done transition.
+            // The same batch was shipped before, by a holder whose end nobody saw.
             Err(error) if refusal(&error).is_precondition_failed() => self.remove(held, deadline).await,
             Err(error) => Err(Error::bucket("rename", &held.to_string())(error)),
         }

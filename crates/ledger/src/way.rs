@@ -20,31 +20,11 @@ fn widest_minutes(lane: Lane) -> u32 {
 const LISTED_MAX: usize = 100_000;
 
 impl Ledger {
-    /// The events of `region` that were put on the stream for every one of `destinations` from windows that touch
-    /// `window`: owed, held or seen. One that is on its way to some destinations only is not among them.
+    /// The events of `region` that are on their way to `destination` from windows that touch `window`: owed, held or seen.
     ///
     /// # Errors
     /// Where any of it cannot be read: then nobody may go on, for what is not known would be sent twice.
     pub async fn on_their_way(
-        &self,
-        lane: Lane,
-        window: Window,
-        region: &str,
-        destinations: &[Destination],
-        deadline: Deadline,
-    ) -> Result<HashSet<EventHash>, Error> {
-        let mut common: Option<HashSet<EventHash>> = None;
-        for destination in destinations {
-            let known = self.on_their_way_to(lane, window, region, destination, deadline).await?;
-            common = Some(match common {
-                None => known,
-                Some(common) => common.intersection(&known).copied().collect(),
-            });
-        }
-        Ok(common.unwrap_or_default())
-    }
-
-    async fn on_their_way_to(
         &self,
         lane: Lane,
         window: Window,
@@ -91,6 +71,9 @@ impl Ledger {
         };
         let listing =
             self.bucket.list_all(&range, LISTED_MAX, deadline).await.map_err(Error::bucket("list", &prefix))?;
+        if listing.next_start_with.is_some() {
+            return Err(Error::TooMany { prefix });
+        }
         let touches = |name: &str| -> bool {
             let key = if seen { seen_key(name, destination) } else { ship_key(name) };
             key.is_some_and(|key| key.lane == lane && key.region() == region && key.window.touches(window))

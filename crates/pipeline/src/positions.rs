@@ -51,6 +51,9 @@ pub enum Turn {
     },
 }
 
+/// Two front ends of one service may differ by this much: within it nothing is due, beyond it something is wrong.
+const CLOCKS_DIFFER_MINUTES: u32 = 5;
+
 impl Positions {
     /// The line begins at `start`.
     pub fn starting_at(start: Minute) -> Self {
@@ -72,7 +75,7 @@ impl Positions {
             }
         }
         let minute = Minute::floor(now);
-        if self.planned_until > minute || self.looked_again_until > self.planned_until {
+        if self.planned_until > minute.plus(CLOCKS_DIFFER_MINUTES) || self.looked_again_until > self.planned_until {
             return Turn::Ahead;
         }
         let first = Window::next(self.planned_until, minute, max_minutes);
@@ -95,15 +98,14 @@ impl Positions {
         Self { lease: Some(lease), ..self.clone() }
     }
 
-    /// The positions once those windows are planned; the lease is given up.
+    /// The positions once those windows are planned; the lease is given up. Without second looks their line follows the
+    /// first: switched on later, they begin there and not at the beginning of all.
     #[must_use]
-    pub fn advanced(&self, first: Option<Window>, second: Option<Window>) -> Self {
-        Self {
-            v: self.v,
-            planned_until: first.map_or(self.planned_until, Window::until),
-            looked_again_until: second.map_or(self.looked_again_until, Window::until),
-            lease: None,
-        }
+    pub fn advanced(&self, first: Option<Window>, second: Option<Window>, second_looks: bool) -> Self {
+        let planned_until = first.map_or(self.planned_until, Window::until);
+        let looked_again_until = second.map_or(self.looked_again_until, Window::until);
+        let looked_again_until = if second_looks { looked_again_until } else { planned_until };
+        Self { v: self.v, planned_until, looked_again_until, lease: None }
     }
 }
 
@@ -159,7 +161,7 @@ mod tests {
         for now in ["10:05:20", "10:09:40", "10:20:05"] {
             let Turn::Plan { first, .. } = positions.turn(time(now), 60, None, tried()) else { panic!() };
             windows.push(first.unwrap().to_string().replace("20260105T", ""));
-            positions = positions.advanced(first, None);
+            positions = positions.advanced(first, None, true);
         }
         assert_eq!(windows, ["1000Z-1005Z", "1005Z-1009Z", "1009Z-1020Z"]);
     }
@@ -172,7 +174,7 @@ mod tests {
             let now = time("10:00:00") + jiff::SignedDuration::from_secs(second);
             let Turn::Plan { first, .. } = positions.turn(now, 60, None, tried()) else { panic!() };
             planned += usize::from(first.is_some());
-            positions = positions.advanced(first, None);
+            positions = positions.advanced(first, None, true);
         }
         assert_eq!((planned, positions.planned_until), (9, Minute::floor(time("10:09:00"))));
     }
@@ -187,7 +189,7 @@ mod tests {
             plan(leased.turn(time("10:20:00"), 60, Some(20), tried())),
             ("1000Z-1005Z".into(), "0940Z-0945Z".into(), true)
         );
-        let done = leased.advanced(first, second);
+        let done = leased.advanced(first, second, true);
         assert_eq!(done, positions("10:05:00", "09:45:00"));
     }
 
@@ -202,8 +204,17 @@ mod tests {
 
     #[test]
     fn a_position_in_the_future_is_not_planned_from() {
-        assert_eq!(positions("10:05:00", "10:00:00").turn(time("10:04:59"), 60, Some(20), tried()), Turn::Ahead);
-        assert_eq!(positions("10:00:00", "10:05:00").turn(time("10:10:00"), 60, Some(20), tried()), Turn::Ahead);
+        let turn = |planned, looked, now| positions(planned, looked).turn(time(now), 60, Some(20), tried());
+        assert_eq!(turn("10:10:00", "10:00:00", "10:04:59"), Turn::Ahead);
+        assert_eq!(turn("10:00:00", "10:05:00", "10:10:00"), Turn::Ahead);
+        // Another front end's clock is a second behind: nothing is due yet.
+        assert_eq!(plan(turn("10:05:00", "10:00:00", "10:04:59")), ("-".into(), "-".into(), false));
+    }
+
+    #[test]
+    fn second_looks_that_are_switched_on_begin_there() {
+        let off = positions("10:00:00", "09:00:00").advanced(None, None, false);
+        assert_eq!(off.looked_again_until, off.planned_until);
     }
 
     #[test]

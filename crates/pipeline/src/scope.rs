@@ -43,18 +43,22 @@ struct RegionEntry {
 struct CompartmentEntry {
     first_seen: Timestamp,
     last_active: Timestamp,
+    /// Set by the first refresh that does not find it active.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    inactive_since: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     planned_until: Option<Minute>,
 }
 
-/// A deleted compartment is asked for this much longer: its last events, the deletion among them, arrive late.
+/// A deleted compartment is asked for this long after it was first found so: its last events, the deletion among them,
+/// arrive late, and second looks come later still.
 const AFTERLIFE_SECS: i64 = 3600;
 
 impl Scopes {
     /// The first list: every scope follows the planner from its first window on.
     pub fn first(now: Timestamp, ready: &[Region], compartments: &[CompartmentSeen]) -> Self {
         let region = |region: &Region| (region.clone(), RegionEntry { ready: true, planned_until: None });
-        let entry = CompartmentEntry { first_seen: now, last_active: now, planned_until: None };
+        let entry = CompartmentEntry { first_seen: now, last_active: now, inactive_since: None, planned_until: None };
         Self {
             v: 1,
             refreshed: now,
@@ -81,10 +85,13 @@ impl Scopes {
     ) -> Self {
         let mut next = self.clone();
         next.refreshed = now;
+        // A region that leaves resumes where its furthest lagging compartment stands: the others catch up without it.
+        let lag = self.compartments.values().filter_map(|entry| entry.planned_until).min();
+        let left_at = lag.map_or(planned_until, |lag| lag.min(planned_until));
         for (region, entry) in &mut next.regions {
             if entry.ready && !ready.contains(region) {
-                *entry =
-                    RegionEntry { ready: false, planned_until: Some(entry.planned_until.unwrap_or(planned_until)) };
+                let left_at = entry.planned_until.map_or(left_at, |own| own.min(left_at));
+                *entry = RegionEntry { ready: false, planned_until: Some(left_at) };
             }
         }
         for region in ready {
@@ -98,13 +105,20 @@ impl Scopes {
             let entry = next.compartments.entry(seen.id.clone()).or_insert(CompartmentEntry {
                 first_seen: now,
                 last_active: now,
+                inactive_since: None,
                 planned_until: Some(starts),
             });
             if seen.active {
                 entry.last_active = now;
+                entry.inactive_since = None;
             }
         }
-        next.compartments.retain(|_, entry| now.as_second() - entry.last_active.as_second() <= AFTERLIFE_SECS);
+        for entry in next.compartments.values_mut().filter(|entry| entry.last_active < now) {
+            entry.inactive_since.get_or_insert(now);
+        }
+        let dead_for =
+            |entry: &CompartmentEntry| entry.inactive_since.map_or(0, |since| now.as_second() - since.as_second());
+        next.compartments.retain(|_, entry| dead_for(entry) <= AFTERLIFE_SECS);
         next
     }
 
@@ -127,6 +141,15 @@ impl Scopes {
                 let from = lag.unwrap_or(window.from());
                 (from < window.until()).then_some((region, compartment, from))
             })
+        })
+    }
+
+    /// The scopes that do not lag: a second look is due for them alone, since who lags has its first look still to come.
+    pub fn settled(&self) -> impl Iterator<Item = (&Region, &Ocid)> {
+        let ready = self.regions.iter().filter(|(_, entry)| entry.ready && entry.planned_until.is_none());
+        ready.flat_map(|(region, _)| {
+            let settled = self.compartments.iter().filter(|(_, entry)| entry.planned_until.is_none());
+            settled.map(move |(compartment, _)| (region, compartment))
         })
     }
 
@@ -219,8 +242,12 @@ mod tests {
     #[test]
     fn r_14_a_deleted_compartment_stays_a_scope_for_an_hour() {
         let gone = [compartment(ROOT, "00:00:00", true), compartment("ocid1.compartment.oc1..a", "01:00:00", false)];
-        let at = |now: &str| two().refreshed(time(now), minute(now), &[region("r-1")], &gone).count();
-        assert_eq!((at("11:00:00"), at("11:00:01")), (2, 1));
+        let next = |scopes: Scopes, now: &str| scopes.refreshed(time(now), minute(now), &[region("r-1")], &gone);
+        // However long after its deletion it is first found dead, it is asked for another hour.
+        let found = next(two(), "11:05:04");
+        assert_eq!(found.count(), 2);
+        assert_eq!(next(found.clone(), "12:05:04").count(), 2);
+        assert_eq!(next(found, "12:05:05").count(), 1);
     }
 
     #[test]

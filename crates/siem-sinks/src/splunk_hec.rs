@@ -120,7 +120,9 @@ impl SplunkHec {
         let mut delivery =
             Delivery { outcomes: vec![Outcome::NotSent; records.len()], slow_down: false, failure: None };
         let mut maker = BodyMaker::new(&self.format, self.event_max_bytes, self.gzip);
-        let mut max_bytes = self.batch_max_bytes;
+        // What the collector takes, as far as it has said; and what is tried while the one bad event of a body is sought.
+        let mut limit = self.batch_max_bytes;
+        let mut max_bytes = limit;
         let mut next = 0;
         while let Some(body) = maker.next_body(records, next, max_bytes, &mut delivery.outcomes) {
             match self.send_patiently(&body, deadline).await {
@@ -132,6 +134,7 @@ impl SplunkHec {
                 Ok(Verdict::BadEvent { said, .. } | Verdict::TooLarge { said }) if body.members.len() == 1 => {
                     mark(&mut delivery.outcomes, &body.members, &refused(said));
                     next = body.next;
+                    max_bytes = limit;
                 }
                 Ok(Verdict::BadEvent { place: Some(place), said }) if place < body.members.len() => {
                     let (taken, rest) = body.members.split_at(place);
@@ -142,7 +145,10 @@ impl SplunkHec {
                     }
                 }
                 // Bodies of half the size from the same place on; the last halving leaves one event.
-                Ok(Verdict::TooLarge { .. }) => max_bytes = body.plain_bytes / 2,
+                Ok(Verdict::TooLarge { .. }) => {
+                    limit = body.plain_bytes / 2;
+                    max_bytes = limit;
+                }
                 Ok(Verdict::BadEvent { .. }) => {
                     // Some may be taken; should what follows fail, that must be known.
                     mark(&mut delivery.outcomes, &body.members, &Outcome::Unknown);

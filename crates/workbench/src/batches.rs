@@ -234,7 +234,8 @@ impl Opened<'_> {
             tracing::debug!(foreign, "passed over messages of others");
         }
         let found = u32::try_from(values.len()).unwrap_or(u32::MAX);
-        if found == location.num_records {
+        // More than expected are copies: a part that was put again after all. Fewer are a loss on the stream.
+        if found >= location.num_records {
             Ok(values)
         } else {
             Err(CannotRead::Gone { found, expected: location.num_records })
@@ -242,10 +243,10 @@ impl Opened<'_> {
     }
 }
 
-/// 400 and 404 are the service's word that the place is not there; anything else says nothing about the batch.
+/// 400 is the service's word that the place is not there. A 404 may also mean that a policy is missing.
 fn sort(error: oci_client::Error, found: u32, location: &Location) -> CannotRead {
     match error.status().map(|status| status.as_u16()) {
-        Some(400 | 404) => CannotRead::Gone { found, expected: location.num_records },
+        Some(400) => CannotRead::Gone { found, expected: location.num_records },
         _ => CannotRead::Client(error),
     }
 }

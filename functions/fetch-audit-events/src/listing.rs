@@ -31,6 +31,8 @@ pub(crate) async fn list(app: &App, index: usize, unit: &WorkUnit, outbox: &Outb
     match pages(app, index, unit, outbox, soft).await {
         Ok(()) => Ended::Done,
         Err(_) if Instant::now() >= soft => Ended::OutOfTime,
+        // One record is longer than any may be: cut in time, so that the others are not kept from their way.
+        Err(oci_client::Error::TooLarge { .. }) if unit.halves().is_some() => Ended::OutOfTime,
         Err(error) => Ended::Failed(error),
     }
 }
@@ -50,7 +52,10 @@ async fn pages(
         let next = loop {
             match one_page(app, index, unit, page.as_deref(), &mut taken, outbox, soft).await {
                 Ok(next) => break next,
-                Err(error) if error.is_retryable() && repeats < PAGE_REPEATS_MAX && Instant::now() < soft => {
+                // The client has waited out what the service itself refused; what is left is an answer that broke off.
+                Err(error @ (oci_client::Error::Transport { .. } | oci_client::Error::Decode { .. }))
+                    if repeats < PAGE_REPEATS_MAX && Instant::now() < soft =>
+                {
                     repeats += 1;
                     tracing::warn!(error = &error as &dyn std::error::Error, "a page broke off; asking for it again");
                 }

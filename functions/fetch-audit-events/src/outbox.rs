@@ -1,6 +1,6 @@
 //! From listed events to owed batches: gather, put, owe.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use bytes::Bytes;
 use ledger::DeadLetter;
@@ -18,16 +18,25 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub(crate) struct Outbox<'a> {
     app: &'a App,
     key: &'a FetchKey,
-    destinations: Vec<Destination>,
-    known: &'a HashSet<EventHash>,
+    destinations: &'a [Addressee],
     deadline: Deadline,
     inner: Mutex<Inner>,
 }
 
 struct Inner {
-    batcher: Batcher,
+    /// By who still lacks the events: one batcher in all first attempts.
+    batchers: BTreeMap<Lacking, Batcher>,
     sent: Sent,
 }
+
+/// A destination, and the events that are on their way to it already.
+pub(crate) struct Addressee {
+    pub(crate) destination: Destination,
+    pub(crate) known: HashSet<EventHash>,
+}
+
+/// The destinations that lack an event, by their place in the list.
+type Lacking = Vec<usize>;
 
 /// What became of the events.
 #[derive(Default)]
@@ -51,33 +60,31 @@ pub(crate) struct Counts {
 }
 
 impl<'a> Outbox<'a> {
-    pub(crate) fn new(
-        app: &'a App,
-        key: &'a FetchKey,
-        destinations: Vec<Destination>,
-        known: &'a HashSet<EventHash>,
-        deadline: Deadline,
-    ) -> Self {
-        // A batch id is the region, a dot and 32 digits.
-        let key_bytes = key.region.as_str().len() + 33;
-        let batcher = Batcher::new(app.config.limits, key_bytes);
-        Self { app, key, destinations, known, deadline, inner: Mutex::new(Inner { batcher, sent: Sent::default() }) }
+    pub(crate) fn new(app: &'a App, key: &'a FetchKey, destinations: &'a [Addressee], deadline: Deadline) -> Self {
+        let inner = Inner { batchers: BTreeMap::new(), sent: Sent::default() };
+        Self { app, key, destinations, deadline, inner: Mutex::new(inner) }
     }
 
     /// Takes events of a unit; what fills a batch is put before this returns.
     pub(crate) async fn push(&self, unit: usize, compartment: &Ocid, events: Vec<(EventHash, Bytes)>) {
         let mut inner = self.inner.lock().await;
-        let Inner { batcher, sent } = &mut *inner;
+        let Inner { batchers, sent } = &mut *inner;
         for (id, raw) in events {
             sent.counts.listed += 1;
-            if self.known.contains(&id) {
+            let lacks = |(place, addressee): (usize, &Addressee)| (!addressee.known.contains(&id)).then_some(place);
+            let lacking: Lacking = self.destinations.iter().enumerate().filter_map(lacks).collect();
+            if lacking.is_empty() {
                 sent.counts.skipped += 1;
                 continue;
             }
+            // A batch id is the region, a dot and 32 digits.
+            let key_bytes = self.key.region.as_str().len() + 33;
+            let limits = self.app.config.limits;
+            let batcher = batchers.entry(lacking.clone()).or_insert_with(|| Batcher::new(limits, key_bytes));
             match batcher.push(unit, compartment, id, &raw) {
                 Ok(full) => {
                     for batch in full {
-                        self.put(batch, sent).await;
+                        self.put(&lacking, batch, sent).await;
                     }
                 }
                 Err(too_large) => self.set_aside(unit, id, raw, &too_large, sent).await,
@@ -87,19 +94,19 @@ impl<'a> Outbox<'a> {
 
     /// Puts what is left.
     pub(crate) async fn close(self) -> Sent {
-        let Inner { mut batcher, mut sent } = self.inner.into_inner();
-        if let Some(batch) = batcher.finish() {
-            put(self.app, self.key, &self.destinations, batch, self.deadline, &mut sent).await;
+        let mut inner = self.inner.lock().await;
+        let Inner { batchers, sent } = &mut *inner;
+        for (lacking, batcher) in batchers {
+            if let Some(batch) = batcher.finish() {
+                self.put(lacking, batch, sent).await;
+            }
         }
-        sent
-    }
-
-    async fn put(&self, batch: Batch, sent: &mut Sent) {
-        put(self.app, self.key, &self.destinations, batch, self.deadline, sent).await;
+        std::mem::take(sent)
     }
 
     /// An event that no put can hold becomes a dead letter: nothing else waits for it.
     async fn set_aside(&self, unit: usize, id: EventHash, raw: Bytes, reason: &pipeline::TooLarge, sent: &mut Sent) {
+        // The listing that gave the event told the time.
         let now = self.app.config.connection.client.service_time().unwrap_or_default();
         let letter = DeadLetter {
             destination: "fetch".to_owned(),
@@ -121,52 +128,39 @@ impl<'a> Outbox<'a> {
             }
         }
     }
-}
 
-/// One batch: on the stream, then owed to each destination. Where any of that fails, its units are listed again.
-async fn put(
-    app: &App,
-    key: &FetchKey,
-    destinations: &[Destination],
-    batch: Batch,
-    deadline: Deadline,
-    sent: &mut Sent,
-) {
-    match put_and_owe(app, key, destinations, &batch, deadline, sent).await {
-        Ok(()) => {
-            sent.counts.put += batch.event_ids.len() as u64;
-            sent.counts.batches += 1;
-        }
-        Err(error) => {
-            tracing::warn!(
-                error = error.as_ref() as &dyn std::error::Error,
-                "a batch is not owed to every destination; its scopes stay owed"
-            );
-            sent.failed_units.extend(batch.units);
-            sent.error.get_or_insert(error);
+    /// One batch: on the stream, then owed to each destination that lacks it. Where any of that fails, its units are
+    /// listed again.
+    async fn put(&self, lacking: &Lacking, batch: Batch, sent: &mut Sent) {
+        match self.put_and_owe(lacking, &batch, sent).await {
+            Ok(()) => {
+                sent.counts.put += batch.event_ids.len() as u64;
+                sent.counts.batches += 1;
+            }
+            Err(error) => {
+                tracing::warn!(
+                    error = error.as_ref() as &dyn std::error::Error,
+                    "a batch is not owed to every destination; its scopes stay owed"
+                );
+                sent.failed_units.extend(batch.units);
+                sent.error.get_or_insert(error);
+            }
         }
     }
-}
 
-async fn put_and_owe(
-    app: &App,
-    key: &FetchKey,
-    destinations: &[Destination],
-    batch: &Batch,
-    deadline: Deadline,
-    sent: &mut Sent,
-) -> Result<(), BoxError> {
-    let config = &app.config;
-    let client = &config.connection.client;
-    let names = (&app.ids, key.region.as_str());
-    let location =
-        put_batch(client, &config.streaming_endpoint, &config.event_stream, names, &batch.values, deadline).await?;
-    let ship = ShipKey { lane: key.lane, window: key.window, batch: location.batch.as_str().into(), continuation: 0 };
-    let body = ShipBody::new(location.clone(), batch.compartments.clone(), batch.event_ids.clone());
-    for destination in destinations {
-        let stage = Stage::Ship(destination.clone(), ship.clone());
-        config.ledger.owe(&stage, &body, deadline).await?;
-        sent.pointers.push(Pointer { receipt: Receipt::owed(stage), location: Some(location.clone()) });
+    async fn put_and_owe(&self, lacking: &Lacking, batch: &Batch, sent: &mut Sent) -> Result<(), BoxError> {
+        let (config, key, deadline) = (&self.app.config, self.key, self.deadline);
+        let names = (&self.app.ids, key.region.as_str());
+        let (client, endpoint, stream) = (&config.connection.client, &config.streaming_endpoint, &config.event_stream);
+        let location = put_batch(client, endpoint, stream, names, &batch.values, deadline).await?;
+        let ship =
+            ShipKey { lane: key.lane, window: key.window, batch: location.batch.as_str().into(), continuation: 0 };
+        let body = ShipBody::new(location.clone(), batch.compartments.clone(), batch.event_ids.clone());
+        for addressee in lacking.iter().filter_map(|place| self.destinations.get(*place)) {
+            let stage = Stage::Ship(addressee.destination.clone(), ship.clone());
+            config.ledger.owe(&stage, &body, deadline).await?;
+            sent.pointers.push(Pointer { receipt: Receipt::owed(stage), location: Some(location.clone()) });
+        }
+        Ok(())
     }
-    Ok(())
 }

@@ -3,14 +3,14 @@
 use std::{collections::HashSet, time::Duration};
 
 use futures_util::{StreamExt, stream};
-use pipeline::{Destination, EventHash, FetchBody, FetchKey, Location, Pointer, Receipt, WorkUnit};
+use pipeline::{Destination, FetchBody, FetchKey, Location, Pointer, Receipt, WorkUnit};
 use tokio::time::Instant;
 use workbench::{CannotRead, Deadline, hold_until, open_batch};
 
 use crate::{
     App,
     listing::{self, Ended},
-    outbox::{Counts, Outbox},
+    outbox::{Addressee, Counts, Outbox},
 };
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -47,7 +47,7 @@ pub(crate) async fn take(
     let ledger = &app.config.ledger;
     let from_stream = match &pointer.location {
         Some(location) => {
-            units_at(app, location, deadline).await?.map(|units| FetchBody::new(units, Some(location.clone())))
+            units_at(app, location, deadline).await.map(|units| FetchBody::new(units, Some(location.clone())))
         }
         None => None,
     };
@@ -68,7 +68,7 @@ pub(crate) async fn take(
 }
 
 /// The units of a batch on the work stream; `None` where they are not there or not ours, so that the receipt has to tell.
-async fn units_at(app: &App, location: &Location, deadline: Deadline) -> Result<Option<Vec<WorkUnit>>, BoxError> {
+async fn units_at(app: &App, location: &Location, deadline: Deadline) -> Option<Vec<WorkUnit>> {
     let (client, endpoint) = (&app.config.connection.client, &app.config.streaming_endpoint);
     let opened = match open_batch(client, endpoint, location, deadline).await {
         Ok(opened) => opened.read(deadline).await,
@@ -80,37 +80,40 @@ async fn units_at(app: &App, location: &Location, deadline: Deadline) -> Result<
             if units.is_err() {
                 tracing::warn!("the work stream holds something else at that place; reading the receipt instead");
             }
-            Ok(units.ok())
+            units.ok()
         }
         Err(error @ (CannotRead::Gone { .. } | CannotRead::Stalled { .. })) => {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 "the work units are not on the stream any more; reading the receipt instead"
             );
-            Ok(None)
+            None
         }
-        Err(error @ CannotRead::Client(_)) => Err(error.into()),
+        Err(error @ CannotRead::Client(_)) => {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the work stream cannot be read; reading the receipt instead"
+            );
+            None
+        }
     }
 }
 
 /// Lists the units, puts what they hold, and leaves the ledger telling the truth.
 pub(crate) async fn work_off(app: &App, work: Work, soft: Deadline, deadline: Deadline) -> Outcome {
     let ready = match destinations(app, &work.body) {
-        Ok(destinations) => {
-            let known = known(app, &work, &destinations, deadline).await;
-            known.map(|known| known.map(|known| (destinations, known)))
-        }
+        Ok(destinations) => addressees(app, &work, destinations, soft, deadline).await,
         Err(error) => Err(error),
     };
-    let (destinations, known) = match ready {
-        Ok(Some(ready)) => ready,
+    let addressees = match ready {
+        Ok(Some(addressees)) => addressees,
         not_ready => {
             give_back(app, &work.held, deadline).await;
             let left = u32::try_from(work.body.units.len()).unwrap_or(u32::MAX);
             return Outcome { counts: Counts::default(), pointers: Vec::new(), left, error: not_ready.err() };
         }
     };
-    let outbox = Outbox::new(app, &work.key, destinations, &known, deadline);
+    let outbox = Outbox::new(app, &work.key, &addressees, deadline);
     // Futures first, stream second: closures that borrow inside a stream's adaptors defeat the compiler's proof of `Send`.
     let listings: Vec<_> = (work.body.units.iter().enumerate())
         .map(|(index, unit)| listing::list(app, index, unit, &outbox, soft))
@@ -177,40 +180,47 @@ fn destinations(app: &App, body: &FetchBody) -> Result<Vec<Destination>, BoxErro
     }
 }
 
-/// The events that must not be put again; none where another receipt goes first. Only the first attempt of a first look
-/// needs no such list.
-async fn known(
+/// Each destination with the events that must not be put for it again; none where another receipt goes first. Only the
+/// first attempt of a first look needs no such list.
+async fn addressees(
     app: &App,
     work: &Work,
-    destinations: &[Destination],
+    destinations: Vec<Destination>,
+    soft: Deadline,
     deadline: Deadline,
-) -> Result<Option<HashSet<EventHash>>, BoxError> {
+) -> Result<Option<Vec<Addressee>>, BoxError> {
     let key = &work.key;
-    if key.is_first_attempt() && work.held.attempts == 0 && !work.body.again {
-        return Ok(Some(HashSet::new()));
-    }
-    if !alone(app, &work.held, deadline).await? {
+    let first = key.is_first_attempt() && work.held.attempts == 0 && !work.body.again;
+    if !first && !alone(app, &work.held, soft, deadline).await? {
         tracing::info!(receipt = %work.held, "the same events are being listed under another receipt; this one comes after it");
         return Ok(None);
     }
-    let region = key.region.as_str();
-    let known = app.config.ledger.on_their_way(key.lane, key.window, region, destinations, deadline).await?;
-    Ok(Some(known))
+    let mut addressees = Vec::new();
+    for destination in destinations {
+        let known = if first {
+            HashSet::new()
+        } else {
+            let (ledger, region) = (&app.config.ledger, key.region.as_str());
+            ledger.on_their_way(key.lane, key.window, region, &destination, deadline).await?
+        };
+        addressees.push(Addressee { destination, known });
+    }
+    Ok(Some(addressees))
 }
 
 /// Waits until nobody else lists the same events: what he has listed and not put yet is in no list of what is known.
 /// False where he takes too long, or goes first.
 ///
 /// Of two that meet, the one with the larger name gives way and comes again with the sweep, the other waits for it.
-async fn alone(app: &App, held: &Receipt, deadline: Deadline) -> Result<bool, BoxError> {
-    let started = Instant::now();
+async fn alone(app: &App, held: &Receipt, soft: Deadline, deadline: Deadline) -> Result<bool, BoxError> {
+    let until = soft.min(Instant::now() + ALONE_WITHIN);
     loop {
         let now = app.config.connection.client.service_time().ok_or("the service gave no time")?;
         let others = app.config.ledger.side_by_side(held, now, deadline).await?;
         if others.is_empty() {
             return Ok(true);
         }
-        if others.iter().any(|other| other.stage < held.stage) || started.elapsed() >= ALONE_WITHIN {
+        if others.iter().any(|other| other < held) || Instant::now() + ALONE_PAUSE >= until {
             return Ok(false);
         }
         tokio::time::sleep(ALONE_PAUSE).await;

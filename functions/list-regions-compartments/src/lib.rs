@@ -9,6 +9,7 @@ mod call;
 mod config;
 mod gate;
 mod plan;
+mod planner;
 mod refresh;
 mod schedule;
 mod sweep;

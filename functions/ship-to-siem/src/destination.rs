@@ -75,16 +75,27 @@ impl SplunkDestination {
         let sink = self.sink.get_or_try_init(|| self.set_up(client, deadline)).await?;
         let mut delivery = sink.deliver(records, deadline).await;
         let refused = matches!(delivery.failure, Some(SinkFailure::Configuration { .. }));
-        if refused && self.token.may_have_changed() {
-            sink.renew_token(&self.token.value(client, deadline).await?)?;
-            let sent = delivery.outcomes.iter().take_while(|outcome| !matches!(outcome, Outcome::NotSent)).count();
-            let rest = sink.deliver(records.get(sent..).unwrap_or_default(), deadline).await;
-            delivery.outcomes.truncate(sent);
-            delivery.outcomes.extend(rest.outcomes);
-            delivery.slow_down |= rest.slow_down;
-            delivery.failure = rest.failure;
+        if !refused || !self.token.may_have_changed() {
+            return Ok(delivery);
+        }
+        let settled = |outcome: &&Outcome| matches!(outcome, Outcome::Taken | Outcome::Refused(_));
+        let done = delivery.outcomes.iter().take_while(settled).count();
+        match self.renew(sink, client, deadline).await {
+            Ok(()) => {
+                let rest = sink.deliver(records.get(done..).unwrap_or_default(), deadline).await;
+                delivery.outcomes.truncate(done);
+                delivery.outcomes.extend(rest.outcomes);
+                delivery.slow_down |= rest.slow_down;
+                delivery.failure = rest.failure;
+            }
+            // What was taken before the refusal stays taken.
+            Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "the token cannot be read anew"),
         }
         Ok(delivery)
+    }
+
+    async fn renew(&self, sink: &SplunkHec, client: &Client, deadline: Deadline) -> Result<(), CannotSetUp> {
+        Ok(sink.renew_token(&self.token.value(client, deadline).await?)?)
     }
 
     async fn set_up(&self, client: &Client, deadline: Deadline) -> Result<SplunkHec, CannotSetUp> {

@@ -1,17 +1,21 @@
 //! One receipt: taken, read, sent, and then the ledger told the truth.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use ledger::{DeadLetter, Taken};
 use oci_client::Client;
 use pipeline::{Pointer, Receipt, ShipBody, ShipKey, unpack};
 use siem_sinks::{Outcome as RecordOutcome, Record};
+use tokio::time::Instant;
 use workbench::{Deadline, hold_until, open_batch};
 
 use crate::App;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Sending ends this long before the call does.
+const LEDGER_RESERVE: Duration = Duration::from_secs(10);
 
 /// The largest inflated batch that is read: four times what fetch makes by default, and as much as it can be set to.
 const INFLATED_MAX_BYTES: u64 = 16 * 1024 * 1024;
@@ -71,7 +75,10 @@ impl Work<'_> {
     async fn send(&self, done: usize) -> Result<Outcome, BoxError> {
         let (app, deadline) = (self.app, self.deadline);
         let rest = self.records.get(done..).unwrap_or_default();
-        let delivery = match app.config.splunk.deliver(&app.config.connection.client, rest, deadline).await {
+        // The ledger must still be told what became of it.
+        let left = deadline.saturating_duration_since(Instant::now());
+        let sending = deadline - (left / 4).min(LEDGER_RESERVE);
+        let delivery = match app.config.splunk.deliver(&app.config.connection.client, rest, sending).await {
             Ok(delivery) => delivery,
             Err(error) => {
                 give_back(app, &self.held, deadline).await;
