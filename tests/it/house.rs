@@ -1,7 +1,11 @@
 //! A tenancy with the whole pipeline in it: handlers as library futures, the emulator and the collector in process, one
 //! virtual clock (tokio's, paused, so that waiting takes no time).
 
-use std::{cell::RefCell, collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use fetch_audit_events as fetch;
@@ -11,7 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 use ledger::Ledger;
 use list_regions_compartments as list;
 use local_oci::{
-    AddedEvent, Clock, LocalOci, Settings,
+    AddedEvent, Clock, Fault, FaultId, LocalOci, Settings,
     receiver::{HecReceiver, HecSettings, HecToken},
 };
 use oci_client::{Endpoints, Principal, Service};
@@ -19,7 +23,7 @@ use ship_to_siem as ship;
 use tempfile::TempDir;
 use workbench::{Connection, Ids};
 
-use crate::wire::{InProcess, Killer, OCI, SPLUNK};
+use crate::wire::{Collectors, InProcess, Killer, OCI, SPLUNK};
 
 pub(crate) const TOKEN: &str = "11111111-2222-4333-8444-555555555555";
 pub(crate) const BUCKET: &str = "siem-state";
@@ -35,12 +39,17 @@ pub(crate) struct House {
     pub(crate) list: list::App,
     pub(crate) fetch: fetch::App,
     pub(crate) ship: ship::App,
+    /// The functions of further destinations: they hear the same doorbells.
+    pub(crate) more_ships: Vec<ship::App>,
+    pub(crate) collectors: Collectors,
     pub(crate) audit_topic: String,
     pub(crate) splunk_topic: String,
     pub(crate) work_stream: String,
     pub(crate) event_stream: String,
     /// How many published doorbells each topic's function has had.
-    heard: RefCell<BTreeMap<String, usize>>,
+    heard: Mutex<BTreeMap<String, usize>>,
+    keys: BTreeMap<String, String>,
+    transport: Arc<dyn Transport>,
     _tokens: TempDir,
 }
 
@@ -115,7 +124,9 @@ pub(crate) fn house(change: impl FnOnce(&mut Plan)) -> House {
     keys.extend(plan.keys);
     let lookup = |key: &str| keys.get(key).cloned();
     let killer = Arc::new(Killer::default());
-    let wire = InProcess { cloud: cloud.clone(), splunk: splunk.clone(), killer: Arc::clone(&killer) };
+    let collectors = Collectors::default();
+    collectors.lock().unwrap().insert(SPLUNK, splunk.clone());
+    let wire = InProcess { cloud: cloud.clone(), collectors: Arc::clone(&collectors), killer: Arc::clone(&killer) };
     let transport: Arc<dyn Transport> = Arc::new(wire);
     let connection = || connect(&lookup, &transport);
     let ledger = |connection: &Connection| Ledger::new(connection.client.bucket(&namespace, BUCKET));
@@ -125,10 +136,7 @@ pub(crate) fn house(change: impl FnOnce(&mut Plan)) -> House {
     let mut fetch = fetch::App { ids: Ids::seeded(2), ..fetch::App::from_config(&lookup).unwrap() };
     fetch.config.connection = connection();
     fetch.config.ledger = ledger(&fetch.config.connection);
-    let mut ship = ship::App::from_config(&lookup).unwrap();
-    ship.config.connection = connection();
-    ship.config.ledger = ledger(&ship.config.connection);
-    ship.config.splunk = ship.config.splunk.over(Arc::clone(&transport));
+    let ship = ship_app(&keys, &transport);
     House {
         cloud,
         splunk,
@@ -136,13 +144,40 @@ pub(crate) fn house(change: impl FnOnce(&mut Plan)) -> House {
         list,
         fetch,
         ship,
+        more_ships: Vec::new(),
+        collectors,
         audit_topic,
         splunk_topic,
         work_stream,
         event_stream,
-        heard: RefCell::default(),
+        heard: Mutex::default(),
+        keys,
+        transport,
         _tokens: tokens,
     }
+}
+
+/// `ship-to-siem` with these keys; both Oracle Cloud and the collector are behind `transport`.
+fn ship_app(keys: &BTreeMap<String, String>, transport: &Arc<dyn Transport>) -> ship::App {
+    let mut app = real_ship_app(keys, transport);
+    app.config.splunk = app.config.splunk.over(Arc::clone(transport));
+    app
+}
+
+/// The same with a transport of its own to the collector, as its keys have it.
+fn real_ship_app(keys: &BTreeMap<String, String>, transport: &Arc<dyn Transport>) -> ship::App {
+    let mut keys = keys.clone();
+    // One function a destination; the first is the house's own.
+    if let Some((first, _)) = keys.get("destination").and_then(|all| all.split_once(',')) {
+        let first = first.to_owned();
+        keys.insert("destination".to_owned(), first);
+    }
+    let lookup = |key: &str| keys.get(key).cloned();
+    let mut app = ship::App::from_config(&lookup).unwrap();
+    app.config.connection = connect(&lookup, transport);
+    let bucket = app.config.connection.client.bucket(&keys["state_namespace"], BUCKET);
+    app.config.ledger = Ledger::new(bucket);
+    app
 }
 
 fn connect(lookup: &dyn Fn(&str) -> Option<String>, transport: &Arc<dyn Transport>) -> Connection {
@@ -156,6 +191,29 @@ fn connect(lookup: &dyn Fn(&str) -> Option<String>, transport: &Arc<dyn Transpor
 }
 
 impl House {
+    /// Another `ship-to-siem` of this house, some of its keys changed.
+    pub(crate) fn ship_with(&self, changes: &[(&str, &str)]) -> ship::App {
+        ship_app(&self.changed(changes), &self.transport)
+    }
+
+    /// The same with real connections to its collector.
+    pub(crate) fn real_ship_with(&self, changes: &[(&str, &str)]) -> ship::App {
+        real_ship_app(&self.changed(changes), &self.transport)
+    }
+
+    fn changed(&self, changes: &[(&str, &str)]) -> BTreeMap<String, String> {
+        let mut keys = self.keys.clone();
+        keys.extend(changes.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
+        keys
+    }
+
+    /// Puts a collector behind a URL, in place of any that was there.
+    pub(crate) fn collector(&self, url: &'static str, settings: HecSettings) -> HecReceiver {
+        let collector = HecReceiver::new(settings);
+        self.collectors.lock().unwrap().insert(url, collector.clone());
+        collector
+    }
+
     /// Lets time pass.
     pub(crate) async fn wait(&self, time: SignedDuration) {
         tokio::time::sleep(Duration::try_from(time).unwrap()).await;
@@ -234,7 +292,7 @@ impl House {
             .filter(|message| message.topic == topic)
             .map(|message| message.body)
             .collect();
-        let mut heard = self.heard.borrow_mut();
+        let mut heard = self.heard.lock().unwrap();
         let from = heard.insert(topic.to_owned(), all.len()).unwrap_or(0);
         all[from..].to_vec()
     }
@@ -258,15 +316,22 @@ impl House {
                 replies.push(self.fetch(body).await);
             }
             for body in ships {
-                replies.push(self.ship(body).await);
+                replies.push(self.ship(body.clone()).await);
+                for app in &self.more_ships {
+                    replies.push(ship::handle(app, Invocation::direct(body.clone(), deadline())).await);
+                }
             }
         }
     }
 
     /// Runs the schedule every five minutes until it is `until`, answering all doorbells.
     pub(crate) async fn run_until(&self, until: &str) {
+        self.run_every(5, until).await;
+    }
+
+    pub(crate) async fn run_every(&self, minutes: i64, until: &str) {
         while self.cloud.clock().now() < at(until) {
-            self.wait(SignedDuration::from_mins(5)).await;
+            self.wait(SignedDuration::from_mins(minutes)).await;
             let reply = self.ring().await;
             assert!(reply.is_success(), "{reply:?}");
             self.settle().await;
@@ -289,9 +354,16 @@ impl House {
 
     /// The ids that reached the collector, sorted, copies included.
     pub(crate) fn arrived_ids(&self) -> Vec<String> {
-        let mut ids: Vec<String> = self.splunk.iter().map(|arrival| arrival.id.unwrap()).collect();
-        ids.sort();
-        ids
+        ids_at(&self.splunk)
+    }
+
+    /// Counts the calls of `operation` that name `part`, from now on. Ask with [`House::count`].
+    pub(crate) fn counting(&self, operation: &str, part: &str) -> FaultId {
+        self.cloud.faults().inject(Fault::on(operation).containing(part).delay(Duration::ZERO))
+    }
+
+    pub(crate) fn count(&self, counter: FaultId) -> u64 {
+        self.cloud.faults().fired(counter)
     }
 
     /// Nothing waits, nothing is held, nothing was refused.
@@ -323,6 +395,13 @@ impl House {
         );
         count
     }
+}
+
+/// The ids that reached a collector, sorted, copies included.
+pub(crate) fn ids_at(collector: &HecReceiver) -> Vec<String> {
+    let mut ids: Vec<String> = collector.iter().map(|arrival| arrival.id.unwrap()).collect();
+    ids.sort();
+    ids
 }
 
 pub(crate) fn deadline() -> tokio::time::Instant {

@@ -70,8 +70,8 @@ async fn a_kill_at_any_wire_call_loses_nothing() {
             for moment in [Moment::Before, Moment::After] {
                 let (house, ids) = small();
                 struck |= run(&house, stage, call, moment).await;
-                // A lease lapses, a hold ends, the sweep rings again.
-                house.run_until("00:40:00").await;
+                // A lease lapses, a hold ends, the sweep rings again, and all is looked at again.
+                house.run_every(10, "00:45:00").await;
                 let mut arrived = house.arrived_ids();
                 let copies = arrived.len() - ids.len().min(arrived.len());
                 arrived.dedup();

@@ -1,11 +1,18 @@
 //! Journeys of audit events through the functions, with the emulator and a collector around them.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on may panic, in its helpers too")]
 
 mod house;
 mod wire;
 
+mod dead_letters;
+mod destinations;
 mod journey;
-mod key_tables;
 mod kills;
+mod notifications;
+mod races;
+mod sockets;
+
+mod key_tables;
 mod r_failing;
 mod r_operations;
 mod r_scopes;

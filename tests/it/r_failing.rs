@@ -42,7 +42,9 @@ async fn r_22_one_scope_that_fails_does_not_hold_up_the_others() {
     assert!(replies.iter().any(|reply| !reply.is_success()), "nobody was told");
     assert_eq!(house.arrived_ids(), ["a-0", "a-1", "a-2", "a-3", "a-5"]);
     // What is owed is the failed scope alone, in both regions.
-    for name in house.objects("owed/fetch/") {
+    let owed = house.objects("owed/fetch/");
+    assert_eq!(owed.len(), 2, "{owed:?}");
+    for name in owed {
         let receipt = house.object(&name);
         assert_eq!(receipt["units"].as_array().unwrap().len(), 1, "{receipt}");
         assert_eq!(receipt["units"][0]["compartment"], bad.as_str());

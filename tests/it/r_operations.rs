@@ -35,6 +35,44 @@ async fn r_36_a_stranger_at_the_gateway_starts_nothing_and_learns_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn r_36_the_gateway_s_caller_learns_done_or_not_done_and_no_more() {
+    let house = quiet();
+    let answer = async || {
+        let reply = house.call_gateway(&[("x-siem-tick", "open sesame")]).await;
+        assert!(reply.body().is_empty(), "{reply:?}");
+        reply.http_status().map(|status| status.as_u16())
+    };
+    // Somebody else plans at this moment: that is no failure, and nothing is planned here.
+    let position = |lease: &str| {
+        format!(
+            r#"{{"v":1,"planned_until":"2026-01-05T00:00:00Z","looked_again_until":"2026-01-05T00:00:00Z"{lease}}}"#
+        )
+    };
+    let lease = r#","lease":{"holder":"another","until":"2026-01-05T00:07:00Z","plans_until":"2026-01-05T00:05:00Z"}"#;
+    house.cloud.storage().put(crate::house::BUCKET, "positions.json", position(lease));
+    house.wait_until("00:05:00").await;
+    assert_eq!(answer().await, Some(200));
+    assert_eq!(house.cloud.streams().messages(&house.work_stream).len(), 0, "the other one has the lease");
+    // A run that fails is told as such, whatever failed.
+    house.cloud.storage().put(crate::house::BUCKET, "positions.json", position(""));
+    for fault in [
+        local_oci::Fault::on("ListObjects").bucket_not_found(),
+        local_oci::Fault::on("ListCompartments").answer(503, "ServiceUnavailable"),
+        local_oci::Fault::on("PutMessages").cut_before(),
+    ] {
+        let name = format!("{fault:?}");
+        let fault = house.cloud.faults().inject(fault);
+        // A lease that a failed run left lapses.
+        house.wait(jiff::SignedDuration::from_mins(5)).await;
+        assert_eq!(answer().await, Some(503), "{name}");
+        house.cloud.faults().remove(fault);
+    }
+    house.wait(jiff::SignedDuration::from_mins(5)).await;
+    assert_eq!(answer().await, Some(200));
+    assert!(!house.cloud.streams().messages(&house.work_stream).is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn r_36_the_secret_may_lie_in_the_vault_and_be_rotated() {
     let mut secret = String::new();
     let mut house = house(|_| {});
@@ -115,7 +153,7 @@ fn problems(change: &[(&str, &str)]) -> Vec<String> {
 fn r_34_a_missing_key_is_named_at_the_start() {
     assert_eq!(problems(&[]), [""; 0]);
     for (key, functions) in
-        [("splunk_url", 1), ("audit_topic", 1), ("splunk_topic", 2), ("stream_ocid", 3), ("state_bucket", 3)]
+        [("splunk_url", 1), ("audit_topic", 1), ("splunk_topic", 2), ("stream_ocid", 2), ("state_bucket", 3)]
     {
         assert_eq!(problems(&[(key, "")]), vec![format!("{key}: missing"); functions]);
     }

@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 use local_oci::{Fault, LifecycleState};
 
-use crate::house::{at, quiet};
+use crate::house::{at, house, quiet};
 
 #[tokio::test(start_paused = true)]
 async fn r_13_the_root_compartment_is_listed_in_every_region() {
@@ -29,7 +29,7 @@ async fn r_14_a_compartment_that_is_deleted_is_still_listed() {
 
 #[tokio::test(start_paused = true)]
 async fn r_15_a_region_in_progress_is_not_asked_and_starts_at_its_own_watermark() {
-    let house = quiet();
+    let house = house(|plan| plan.settings.plan.compartments = 1);
     house.cloud.tenancy().subscribe("eu-madrid-1", at("00:20:00"), at("01:30:00"));
     house.event("eu-madrid-1", &house.root(), "01:31:00", "first");
     house.run_until("03:00:00").await;

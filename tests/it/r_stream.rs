@@ -1,5 +1,8 @@
 //! Faults of reading and writing the stream (R-01 to R-12).
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
 use jiff::SignedDuration;
 use local_oci::Fault;
 
@@ -43,9 +46,15 @@ async fn r_01_the_first_work_unit_of_a_batch_is_read_too() {
             expected.push(id);
         }
     }
-    house.run_until("00:05:00").await;
+    house.wait_until("00:05:00").await;
+    assert!(house.ring().await.is_success());
+    // A reader that missed a message could still find its work in the receipt; it must not have to.
+    let receipts_read = house.counting("GetObject", "owed%2Ffetch");
+    let receipts_held_read = house.counting("GetObject", "held%2Ffetch");
+    house.settle().await;
     expected.sort();
     assert_eq!(house.arrived_ids(), expected);
+    assert_eq!((house.count(receipts_read), house.count(receipts_held_read)), (0, 0), "units come from the stream");
 }
 
 #[tokio::test(start_paused = true)]
@@ -57,18 +66,49 @@ async fn r_02_the_first_event_of_a_batch_is_sent_too() {
     assert_eq!(house.arrived_ids(), ids(2));
 }
 
+/// How many of the messages at a doorbell's pointers are of the batch, and how many of others.
+fn between(house: &House, doorbell: &[u8]) -> (usize, usize) {
+    let doorbell: serde_json::Value = serde_json::from_slice(doorbell).unwrap();
+    let (mut own, mut foreign) = (0, 0);
+    for pointer in doorbell["pointers"].as_array().unwrap() {
+        let range = pointer["offset"].as_u64().unwrap()..=pointer["last_offset"].as_u64().unwrap();
+        let messages = house.cloud.streams().messages(pointer["stream"].as_str().unwrap());
+        for message in messages.into_iter().filter(|message| range.contains(&message.offset)) {
+            let is_own = message.key.as_deref() == Some(pointer["batch"].as_str().unwrap().as_bytes());
+            (own, foreign) = if is_own { (own + 1, foreign) } else { (own, foreign + 1) };
+        }
+    }
+    (own, foreign)
+}
+
 #[tokio::test(start_paused = true)]
-async fn r_03_foreign_records_on_a_shared_stream_are_passed_over() {
-    // Both stages on one stream, as the reference sets it up.
+async fn r_03_foreign_records_between_a_batch_s_own_are_passed_over_in_both_stages() {
+    // Both stages on one stream, as the reference sets it up, and a third producer.
     let house = house(|plan| {
         plan.keys.insert("event_stream_ocid".into(), String::new());
         plan.keys.insert("stream_encoding".into(), "plain".into());
     });
-    house.cloud.streams().put_foreign(&house.work_stream, 0, None, b"{\"eventId\":\"foreign\"}");
+    house.cloud.streams().configure(|settings| settings.foreign_every = Some(2));
     for n in 0..5 {
         house.event("us-ashburn-1", &house.root(), "00:02:00", &format!("a-{n}"));
     }
-    house.run_until("00:05:00").await;
+    house.wait_until("00:05:00").await;
+    assert!(house.ring().await.is_success());
+    let receipts_read = house.counting("GetObject", "owed%2Ffetch");
+    let (mut units, mut events) = ((0, 0), (0, 0));
+    for doorbell in house.unheard(&house.audit_topic) {
+        let (own, foreign) = between(&house, &doorbell);
+        units = (units.0 + own, units.1 + foreign);
+        assert!(house.fetch(doorbell).await.is_success());
+    }
+    for doorbell in house.unheard(&house.splunk_topic) {
+        let (own, foreign) = between(&house, &doorbell);
+        events = (events.0 + own, events.1 + foreign);
+        assert!(house.ship(doorbell).await.is_success());
+    }
+    assert_eq!((units.0, events.0), (14, 5));
+    assert!(units.1 >= 4 && events.1 >= 2, "foreign records lie between: {units:?} {events:?}");
+    assert_eq!(house.count(receipts_read), 0, "the units were found on the stream");
     assert_eq!(house.arrived_ids(), ids(5));
     house.assert_idle();
 }
@@ -77,13 +117,13 @@ async fn r_03_foreign_records_on_a_shared_stream_are_passed_over() {
 async fn r_04_short_and_empty_reads_are_followed_to_the_end() {
     let house = plain();
     let doorbells = fetched(&house, 25).await;
-    house.cloud.faults().inject(Fault::on("GetMessages").times(1).short_read(10));
+    let short = house.cloud.faults().inject(Fault::on("GetMessages").times(1).short_read(10));
     let empty = house.cloud.faults().inject(Fault::on("GetMessages").skip(1).times(1).empty_read());
     for doorbell in doorbells {
         assert!(house.ship(doorbell).await.is_success());
     }
     assert_eq!(house.arrived_ids(), ids(25));
-    assert_eq!(house.cloud.faults().fired(empty), 1);
+    assert_eq!((house.cloud.faults().fired(short), house.cloud.faults().fired(empty)), (1, 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -99,7 +139,7 @@ async fn r_05_a_batch_is_found_on_whatever_partition_it_lies() {
         expected.push(id);
     }
     house.run_until("00:30:00").await;
-    let partitions: std::collections::BTreeSet<_> =
+    let partitions: BTreeSet<_> =
         house.cloud.streams().messages(&house.event_stream).into_iter().map(|message| message.partition).collect();
     assert!(partitions.len() > 1, "all batches lie on {partitions:?}");
     assert_eq!(house.arrived_ids(), expected);
@@ -153,6 +193,67 @@ async fn r_08_events_of_more_than_a_megabyte_in_all_make_several_puts() {
     house.run_until("00:05:00").await;
     assert_eq!(house.arrived_ids(), ids(50));
     house.assert_idle();
+    let put = house.cloud.streams().totals(&house.event_stream);
+    assert_eq!((put.puts, put.messages_put), (2, 50), "1.25 MB in as few puts as hold it");
+    largest_batch(&house, &house.event_stream);
+}
+
+/// The bytes of the largest batch on a stream, which are no more than one put may carry.
+fn largest_batch(house: &House, stream: &str) -> usize {
+    let mut batches: BTreeMap<Vec<u8>, usize> = BTreeMap::new();
+    for message in house.cloud.streams().messages(stream) {
+        let key = message.key.unwrap();
+        *batches.entry(key.to_vec()).or_default() += key.len() + message.value.len();
+    }
+    let largest = batches.into_values().max().unwrap();
+    assert!(largest <= 1 << 20, "{largest} bytes");
+    largest
+}
+
+#[tokio::test(start_paused = true)]
+async fn r_09_an_event_that_no_put_can_hold_becomes_a_dead_letter_and_the_rest_goes_on() {
+    let house = plain();
+    let large = format!(r#"{{"eventId":"large","eventTime":"2026-01-05T00:02:00Z","x":"{}"}}"#, "y".repeat(1_200_000));
+    house.event("us-ashburn-1", &house.root(), "00:01:00", "a-0");
+    house.event_of("us-ashburn-1", &house.root(), at("00:02:00"), &large);
+    house.event("us-ashburn-1", &house.root(), "00:03:00", "a-1");
+    house.run_until("00:05:00").await;
+    assert_eq!(house.arrived_ids(), ids(2));
+    let dead = house.objects("dead/");
+    assert_eq!(dead.len(), 1, "{dead:?}");
+    assert!(dead[0].starts_with("dead/2026-01-05/fetch/"), "{dead:?}");
+    let letter = house.object(&dead[0]);
+    assert_eq!(STANDARD.decode(letter["bytes"].as_str().unwrap()).unwrap(), large.as_bytes());
+    assert!(!letter["reason"].as_str().unwrap().is_empty(), "{letter}");
+    // Its receipt is not held up.
+    assert_eq!((house.objects("owed/"), house.objects("held/")), (vec![], vec![]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn r_10_five_thousand_work_units_make_several_puts_and_each_unit_lies_on_the_stream_once() {
+    for (regions, compartments) in [(16, 320), (1, 5_000)] {
+        let house = house(|plan| {
+            plan.settings.plan.regions = regions;
+            plan.settings.plan.compartments = compartments;
+        });
+        house.wait_until("00:05:00").await;
+        assert!(house.ring().await.is_success());
+        let (mut units, mut bytes) = (BTreeSet::new(), 0);
+        for message in house.cloud.streams().messages(&house.work_stream) {
+            let unit: serde_json::Value = serde_json::from_slice(&message.value).unwrap();
+            let scope = (unit["region"].to_string(), unit["compartment"].to_string());
+            assert!(units.insert(scope), "twice: {unit}");
+            bytes += message.key.unwrap().len() + message.value.len();
+        }
+        assert_eq!(units.len(), regions * (compartments + 1));
+        assert!(bytes > 1 << 20, "{bytes} bytes would fit into one put");
+        assert!(house.cloud.streams().totals(&house.work_stream).puts >= 2);
+        largest_batch(&house, &house.work_stream);
+        // Each is owed, too, and nothing else is.
+        let owed = house.objects("owed/fetch/");
+        let owed = owed.iter().map(|name| house.object(name)["units"].as_array().unwrap().len());
+        assert_eq!(owed.sum::<usize>(), units.len());
+    }
 }
 
 #[tokio::test(start_paused = true)]

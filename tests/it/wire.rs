@@ -1,8 +1,11 @@
 //! The wire without sockets: requests go to the emulator, or to the collector, by function call.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -19,11 +22,17 @@ pub(crate) const OCI: &str = "http://127.0.0.1:1";
 /// Where the collector is reached.
 pub(crate) const SPLUNK: &str = "http://127.0.0.2:8088";
 
-/// The emulator and the collector, called in process.
+/// Where another collector is reached.
+pub(crate) const SECOND: &str = "http://127.0.0.3:8088";
+
+/// The collectors by their URLs. A clone is the same set.
+pub(crate) type Collectors = Arc<Mutex<BTreeMap<&'static str, HecReceiver>>>;
+
+/// The emulator and the collectors, called in process.
 #[derive(Clone)]
 pub(crate) struct InProcess {
     pub(crate) cloud: LocalOci,
-    pub(crate) splunk: HecReceiver,
+    pub(crate) collectors: Collectors,
     pub(crate) killer: Arc<Killer>,
 }
 
@@ -75,11 +84,11 @@ impl Transport for InProcess {
             let call = self.killer.calls.fetch_add(1, Ordering::Relaxed) + 1;
             self.killer.meet(call, Moment::Before).await;
             let host = request.uri().authority().map(ToString::to_string).unwrap_or_default();
-            let to_splunk = SPLUNK.ends_with(&host);
-            let answer = if to_splunk {
-                self.splunk.handle(request).await.map_err(|_| no_answer(&host))?
-            } else {
-                self.cloud.handle(request).await.map_err(|_| no_answer(&host))?
+            let url = format!("http://{host}");
+            let collector = self.collectors.lock().unwrap().get(url.as_str()).cloned();
+            let answer = match collector {
+                Some(collector) => collector.handle(request).await.map_err(|_| no_answer(&host))?,
+                None => self.cloud.handle(request).await.map_err(|_| no_answer(&host))?,
             };
             self.killer.meet(call, Moment::After).await;
             Ok(answer_of(answer))

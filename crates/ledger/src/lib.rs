@@ -11,14 +11,32 @@
 //! dead/<date>/<destination>/<key>          a dead letter
 //! ```
 //!
+//! ```no_run
+//! # async fn example(client: oci_client::Client) -> Result<(), Box<dyn std::error::Error>> {
+//! use std::time::Duration;
+//!
+//! use ledger::{Ledger, Taken};
+//!
+//! let ledger = Ledger::new(client.bucket("axaxnpcrorw5", "siem-state"));
+//! let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+//! for (owed, _) in ledger.waiting(deadline).await?.owed {
+//!     let until = client.service_time().ok_or("no time")? + Duration::from_secs(80);
+//!     if let Taken::Held(held) = ledger.take(&owed, until, deadline).await? {
+//!         // … do what `ledger.fetch_body(&held, deadline)` says …
+//!         ledger.finish(&held, deadline).await?;
+//!     }
+//! }
+//! # Ok(()) }
+//! ```
+//!
 //! It decides nothing: names and bodies are `pipeline`'s, and what to do with them is the functions'. The price of every
 //! race here is a duplicate, never a loss: work is written before what it replaces is removed.
 
 mod dead;
 mod error;
+mod on_their_way;
 mod receipts;
 mod state;
-mod way;
 
 pub use dead::DeadLetter;
 pub use error::Error;

@@ -22,6 +22,7 @@ mod pointer;
 mod positions;
 mod receipt;
 mod scope;
+mod version;
 mod window;
 
 pub use backfill::{Backfill, BackfillError};

@@ -21,7 +21,7 @@ use crate::Window;
 #[error("not the name of a receipt: expected owed/<stage>/<key>~<attempts> or held/<stage>/<key>~<attempts>~<until>")]
 pub struct InvalidReceiptName;
 
-/// A destination's name, as fetch and ship agree on it: lower-case letters, digits and hyphens.
+/// A destination's name, as fetch and ship agree on it: lower-case letters, digits and hyphens, and not `fetch`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Destination(Arc<str>);
@@ -38,7 +38,8 @@ impl FromStr for Destination {
 
     fn from_str(text: &str) -> Result<Self, InvalidReceiptName> {
         let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-        if (1..=40).contains(&text.len()) && text.chars().all(legal) {
+        // `fetch` is where the dead letters of that stage lie.
+        if (1..=40).contains(&text.len()) && text.chars().all(legal) && text != "fetch" {
             Ok(Self(text.into()))
         } else {
             Err(InvalidReceiptName)
@@ -244,9 +245,10 @@ impl Receipt {
         Self { stage, attempts: 0, state: State::Owed }
     }
 
-    /// The same work, held until `until`.
+    /// The same work, held until `until`, in whole seconds as the name has it: the value and the name read back are equal.
     #[must_use]
     pub fn held_until(&self, until: Timestamp) -> Self {
+        let until = Timestamp::from_second(until.as_second()).unwrap_or(until);
         Self { state: State::Held { until }, ..self.clone() }
     }
 
@@ -340,7 +342,8 @@ mod tests {
     #[test]
     fn a_name_carries_its_transitions() {
         let owed: Receipt = "owed/ship/splunk/20260105T2120Z-20260105T2125Z.us-ashburn-1.00ff~0".parse().unwrap();
-        let held = owed.held_until(Timestamp::from_second(1_767_648_300).unwrap());
+        let held = owed.held_until("2026-01-05T21:25:00.987654321Z".parse().unwrap());
+        assert_eq!(held.to_string().parse(), Ok(held.clone()));
         assert_eq!(held.to_string(), "held/ship/splunk/20260105T2120Z-20260105T2125Z.us-ashburn-1.00ff~0~1767648300");
         assert_eq!(held.given_back(), owed);
         assert_eq!(held.abandoned().to_string(), "owed/ship/splunk/20260105T2120Z-20260105T2125Z.us-ashburn-1.00ff~1");

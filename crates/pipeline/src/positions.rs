@@ -3,12 +3,12 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{Minute, Window};
+use crate::{Minute, Window, version::V1};
 
 /// The planner's memory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Positions {
-    v: u8,
+    v: V1,
     /// First looks are planned for everything before this minute of processed time.
     pub planned_until: Minute,
     /// Second looks are planned for everything before this minute.
@@ -57,7 +57,7 @@ const CLOCKS_DIFFER_MINUTES: u32 = 5;
 impl Positions {
     /// The line begins at `start`.
     pub fn starting_at(start: Minute) -> Self {
-        Self { v: 1, planned_until: start, looked_again_until: start, lease: None }
+        Self { v: V1, planned_until: start, looked_again_until: start, lease: None }
     }
 
     /// Decides what is to be planned at `now`, in windows of at most `max_minutes`; the second look at a window is due

@@ -4,12 +4,12 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use oci_names::Ocid;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
-use crate::{Destination, EventHash, Location, WorkUnit};
+use crate::{Destination, EventHash, Location, WorkUnit, version::V1};
 
 /// A fetch receipt: the units to list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FetchBody {
-    v: u8,
+    v: V1,
     /// What is to be listed.
     pub units: Vec<WorkUnit>,
     /// Where the units lie on the work stream, if they were put there.
@@ -26,7 +26,7 @@ pub struct FetchBody {
 impl FetchBody {
     /// Work that nobody has begun.
     pub fn new(units: Vec<WorkUnit>, location: Option<Location>) -> Self {
-        Self { v: 1, units, location, again: false, destinations: Vec::new() }
+        Self { v: V1, units, location, again: false, destinations: Vec::new() }
     }
 
     /// Whether `other` asks for the same listing for the same destinations.
@@ -37,14 +37,14 @@ impl FetchBody {
     /// Work that is left of `self`; the stream's copy does not match it any more.
     #[must_use]
     pub fn left(&self, units: Vec<WorkUnit>) -> Self {
-        Self { v: 1, units, location: None, again: true, destinations: self.destinations.clone() }
+        Self { v: V1, units, location: None, again: true, destinations: self.destinations.clone() }
     }
 }
 
 /// A ship receipt: where the batch lies and what it is made of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShipBody {
-    v: u8,
+    v: V1,
     /// Where the batch lies on the event stream.
     #[serde(flatten)]
     pub location: Location,
@@ -65,7 +65,7 @@ impl ShipBody {
     pub fn new(location: Location, compartments: Vec<Ocid>, event_ids: Vec<EventHash>) -> Self {
         // A batch is bounded by its bytes, far below the type's limit.
         let events = u32::try_from(event_ids.len()).unwrap_or(u32::MAX);
-        Self { v: 1, location, events, compartments, event_ids, done: 0 }
+        Self { v: V1, location, events, compartments, event_ids, done: 0 }
     }
 }
 

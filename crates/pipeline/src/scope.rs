@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use oci_names::{Ocid, Region};
 use serde::{Deserialize, Serialize};
 
-use crate::{Minute, Window};
+use crate::{Minute, Window, version::V1};
 
 /// A compartment as Identity lists it, as far as the planner cares.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub struct CompartmentSeen {
 /// The regions and compartments that are asked for events.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scopes {
-    v: u8,
+    v: V1,
     refreshed: Timestamp,
     regions: BTreeMap<Region, RegionEntry>,
     compartments: BTreeMap<Ocid, CompartmentEntry>,
@@ -60,7 +60,7 @@ impl Scopes {
         let region = |region: &Region| (region.clone(), RegionEntry { ready: true, planned_until: None });
         let entry = CompartmentEntry { first_seen: now, last_active: now, inactive_since: None, planned_until: None };
         Self {
-            v: 1,
+            v: V1,
             refreshed: now,
             regions: ready.iter().map(region).collect(),
             compartments: compartments

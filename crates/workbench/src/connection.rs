@@ -84,16 +84,26 @@ pub fn connection_keys(keys: &mut Reader<'_>, lookup: &dyn Fn(&str) -> Option<St
     }
 }
 
-/// Reads where the state bucket is: `state_namespace` and `state_bucket`, both required.
-pub fn ledger_keys(keys: &mut Reader<'_>, connection: Option<&Connection>) -> Option<Ledger> {
-    let namespace = keys.required("state_namespace", path_part);
-    let bucket = keys.required("state_bucket", path_part);
-    Some(Ledger::new(connection?.client.bucket(&namespace?, &bucket?)))
+/// What every function of the pipeline is configured with.
+pub struct Common {
+    /// Oracle Cloud, as the function's principal.
+    pub connection: Connection,
+    /// The state bucket.
+    pub ledger: Ledger,
+    /// Where the streams' messages are put and got.
+    pub streaming_endpoint: Endpoint,
 }
 
-/// Reads the endpoint at which a stream's messages are put and got; required.
-pub fn messages_endpoint(keys: &mut Reader<'_>, key: &'static str) -> Option<Endpoint> {
-    keys.required(key, Endpoint::from_str)
+/// Reads the keys of all functions: those of [`connection_keys`]; `state_namespace` and `state_bucket`, where the ledger
+/// lies; `streaming_endpoint`, which each stream names as its messages endpoint.
+pub fn common_keys(keys: &mut Reader<'_>, lookup: &dyn Fn(&str) -> Option<String>) -> Option<Common> {
+    let connection = connection_keys(keys, lookup);
+    let namespace = keys.required("state_namespace", path_part);
+    let bucket = keys.required("state_bucket", path_part);
+    let streaming_endpoint = keys.required("streaming_endpoint", Endpoint::from_str);
+    let connection = connection?;
+    let ledger = Ledger::new(connection.client.bucket(&namespace?, &bucket?));
+    Some(Common { connection, ledger, streaming_endpoint: streaming_endpoint? })
 }
 
 /// A namespace or bucket name: one segment of a path.

@@ -9,7 +9,7 @@ mod ids;
 mod secrets;
 
 pub use batches::{CannotPut, CannotRead, Opened, open_batch, put_batch};
-pub use connection::{Connection, connection_keys, destinations, ledger_keys, messages_endpoint, ocid_of};
+pub use connection::{Common, Connection, common_keys, connection_keys, destinations, ocid_of};
 pub use doorbells::{Rung, ring};
 pub use ids::Ids;
 pub use secrets::{CannotLoad, SecretCell};

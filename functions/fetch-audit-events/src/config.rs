@@ -7,7 +7,7 @@ use ledger::Ledger;
 use oci_client::Endpoint;
 use oci_names::Ocid;
 use pipeline::{BatchLimits, Destination, Encoding};
-use workbench::{Connection, connection_keys, destinations, ledger_keys, messages_endpoint, ocid_of};
+use workbench::{Connection, common_keys, destinations, ocid_of};
 
 /// What the function runs with.
 pub struct Config {
@@ -35,11 +35,9 @@ pub struct Config {
 /// Every problem with it; none repeats a value.
 pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Config, Problems> {
     let mut keys = Reader::new(lookup);
-    let connection = connection_keys(&mut keys, lookup);
-    let ledger = ledger_keys(&mut keys, connection.as_ref());
+    let common = common_keys(&mut keys, lookup);
     // The work stream. Its units' place is in the doorbell; this is the event stream, too, where that has no key of its own.
     let stream = keys.required("stream_ocid", ocid_of("stream"));
-    let streaming_endpoint = messages_endpoint(&mut keys, "streaming_endpoint");
     // The stream that takes the events, behind the same messages endpoint. Default: stream_ocid.
     let event_stream = keys.maybe("event_stream_ocid", ocid_of("stream"));
     // The topic that wakes ship-to-siem: ocid1.onstopic.….
@@ -61,10 +59,11 @@ pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Config, Problems>
             encoding: encoding?,
         };
         let work_stream = stream?;
+        let common = common?;
         Some(Config {
-            connection: connection?,
-            ledger: ledger?,
-            streaming_endpoint: streaming_endpoint?,
+            connection: common.connection,
+            ledger: common.ledger,
+            streaming_endpoint: common.streaming_endpoint,
             event_stream: event_stream.unwrap_or(work_stream),
             splunk_topic: splunk_topic?,
             destinations: destinations?,

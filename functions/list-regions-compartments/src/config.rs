@@ -7,7 +7,7 @@ use ledger::Ledger;
 use oci_client::Endpoint;
 use oci_names::Ocid;
 use pipeline::{Destination, Minute};
-use workbench::{Connection, SecretCell, connection_keys, destinations, ledger_keys, messages_endpoint, ocid_of};
+use workbench::{Connection, SecretCell, common_keys, destinations, ocid_of};
 
 /// What the function runs with.
 pub struct Config {
@@ -45,11 +45,9 @@ pub struct Config {
 /// Every problem with it; none repeats a value.
 pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Config, Problems> {
     let mut keys = Reader::new(lookup);
-    let connection = connection_keys(&mut keys, lookup);
-    let ledger = ledger_keys(&mut keys, connection.as_ref());
+    let common = common_keys(&mut keys, lookup);
     // The stream that takes the work units, and its messages endpoint: ocid1.stream.…, https://cell-1.streaming.….
     let stream = keys.required("stream_ocid", ocid_of("stream"));
-    let streaming_endpoint = messages_endpoint(&mut keys, "streaming_endpoint");
     // The topic that wakes fetch-audit-events: ocid1.onstopic.….
     let audit_topic = keys.required("audit_topic", ocid_of("onstopic"));
     // The topic that wakes ship-to-siem; the sweep rings it for batches whose doorbell was lost.
@@ -70,11 +68,12 @@ pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Config, Problems>
     // New compartments are found this much later, and are then exported from their creation on.
     let scopes_max_age_minutes = keys.optional("scopes_max_age_minutes", 60, within(1..=1_440));
     keys.finish(|| {
+        let common = common?;
         Some(Config {
-            connection: connection?,
-            ledger: ledger?,
+            connection: common.connection,
+            ledger: common.ledger,
+            streaming_endpoint: common.streaming_endpoint,
             stream: stream?,
-            streaming_endpoint: streaming_endpoint?,
             audit_topic: audit_topic?,
             splunk_topic: splunk_topic?,
             destinations: destinations?,

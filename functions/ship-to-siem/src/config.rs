@@ -8,7 +8,7 @@ use oci_client::Endpoint;
 use pipeline::Destination;
 use siem_sinks::HecEnvelope;
 use url::Url;
-use workbench::{Connection, SecretCell, connection_keys, ledger_keys, messages_endpoint, ocid_of};
+use workbench::{Connection, SecretCell, common_keys};
 
 use crate::destination::{SplunkDestination, SplunkSettings, splunk_url};
 
@@ -32,11 +32,7 @@ pub struct Config {
 /// Every problem with it; none repeats a value.
 pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Config, Problems> {
     let mut keys = Reader::new(lookup);
-    let connection = connection_keys(&mut keys, lookup);
-    let ledger = ledger_keys(&mut keys, connection.as_ref());
-    // The stream is named by each receipt; the key is read so that one table of keys serves all three functions.
-    let stream = keys.required("stream_ocid", ocid_of("stream"));
-    let streaming_endpoint = messages_endpoint(&mut keys, "streaming_endpoint");
+    let common = common_keys(&mut keys, lookup);
     // The one destination that this function sends to, of those that fetch-audit-events knows.
     let destination = keys.optional("destination", default_destination(), |name: &str| {
         name.parse::<Destination>().map_err(|_| DESTINATION)
@@ -69,7 +65,7 @@ pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Config, Problems>
     // How long one request may take.
     let timeout_secs = keys.optional("splunk_timeout_secs", 30, within(1..=120));
     keys.finish(|| {
-        stream?;
+        let common = common?;
         let envelope = HecEnvelope { host: host?, source: source?, sourcetype: sourcetype?, index };
         let settings = SplunkSettings {
             url: url?,
@@ -78,9 +74,9 @@ pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Config, Problems>
             timeout: std::time::Duration::from_secs(timeout_secs?),
         };
         Some(Config {
-            connection: connection?,
-            ledger: ledger?,
-            streaming_endpoint: streaming_endpoint?,
+            connection: common.connection,
+            ledger: common.ledger,
+            streaming_endpoint: common.streaming_endpoint,
             destination: destination?,
             splunk: SplunkDestination::new(settings, token?, ca),
         })

@@ -17,6 +17,9 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// Sending ends this long before the call does.
 const LEDGER_RESERVE: Duration = Duration::from_secs(10);
 
+/// What a destination that nears its limits is given before the next batch.
+const SLOW_DOWN: Duration = Duration::from_secs(1);
+
 /// The largest inflated batch that is read: four times what fetch makes by default, and as much as it can be set to.
 const INFLATED_MAX_BYTES: u64 = 16 * 1024 * 1024;
 
@@ -102,6 +105,10 @@ impl Work<'_> {
                 RecordOutcome::NotSent | RecordOutcome::Unknown => break,
             }
             settled += 1;
+        }
+        if delivery.slow_down {
+            tracing::warn!("the destination's queue is nearly full: pausing");
+            tokio::time::sleep(SLOW_DOWN).await;
         }
         if settled == rest.len() {
             app.config.ledger.finish(&self.held, deadline).await?;
