@@ -2,6 +2,8 @@
 
 import base64
 import datetime
+import urllib.error
+import urllib.request
 
 import oci
 from emulator import API_KEY, Case
@@ -141,6 +143,24 @@ class FunctionCalls(Case):
         answer = self.caller.invoke_function(
             self.function("list-regions-compartments"), invoke_function_body=b"", fn_invoke_type="detached")
         self.assertEqual(answer.status, 202)
+
+    def test_the_gateway_rings_for_whoever_knows_the_secret(self):
+        self.function("list-regions-compartments")
+        ready = self.cloud.ready
+        secrets = self.client(oci.secrets.SecretsClient)
+        content = secrets.get_secret_bundle(ready["gateway_secret"]).data.secret_bundle_content.content
+        for secret, status in ((base64.b64decode(content).decode(), 200), ("something else", 401)):
+            request = urllib.request.Request(ready["gateway"], headers={"x-siem-tick": secret})
+            try:
+                with urllib.request.urlopen(request, timeout=60) as answer:
+                    self.assertEqual((answer.status, answer.read()), (status, b""))
+            except urllib.error.HTTPError as refusal:
+                self.assertEqual((refusal.code, refusal.read()), (status, b""))
+
+    def test_the_collector_is_there(self):
+        self.function("ship-to-siem")
+        with urllib.request.urlopen(f"{self.cloud.ready['splunk']}/services/collector/health", timeout=10) as answer:
+            self.assertEqual(answer.status, 200)
 
     def test_more_than_six_megabytes_are_refused(self):
         with self.refused(413, "FunctionInvokeRequestContentTooLarge"):

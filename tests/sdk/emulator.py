@@ -14,6 +14,8 @@ from unittest import mock
 import oci
 
 ROOT = Path(__file__).resolve().parents[2]
+# Where the functions' binaries are.
+FUNCTIONS = Path(os.environ.get("FUNCTIONS", ROOT / "target" / "debug"))
 READY_SECONDS = 30
 NO_RETRY = oci.retry.NoneRetryStrategy()
 NO_BREAKER = oci.circuit_breaker.NoCircuitBreakerStrategy()

@@ -10,7 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from emulator import API_KEY, ROOT
+from emulator import API_KEY, FUNCTIONS
 
 START_SECONDS = 10
 CALL_SECONDS = 120
@@ -49,7 +49,7 @@ class Function:
         else:
             environment.update(ready["resource_principal"])
         self._log = open(self._folder / "log", "wb")
-        self._process = subprocess.Popen([str(Path(os.environ.get("FUNCTIONS", ROOT / "target" / "debug")) / name)],
+        self._process = subprocess.Popen([str(FUNCTIONS / name)],
                                          env=environment, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log)
 
     def __enter__(self):

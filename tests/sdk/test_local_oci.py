@@ -18,7 +18,7 @@ import check_messages
 import check_object_storage
 import check_refusals
 import check_streaming
-from emulator import Case, Emulator
+from emulator import FUNCTIONS, Case, Emulator
 
 MODULES = [check_refusals, check_identity, check_audit, check_object_storage, check_streaming, check_messages, check_functions]
 
@@ -50,7 +50,7 @@ def suite_for(cloud, wanted):
 def main():
     # A terminated run still ends its emulator.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    cloud = Emulator()
+    cloud = Emulator("--functions", str(FUNCTIONS))
     try:
         result = unittest.TextTestRunner(verbosity=1, resultclass=Result).run(suite_for(cloud, sys.argv[1:]))
     finally:

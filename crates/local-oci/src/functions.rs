@@ -26,8 +26,8 @@ use crate::tenancy::REGIONS;
 pub use call::{Failure, Intent};
 pub(crate) use call::{Invocation, invoke};
 use container::{Child, Container};
-pub use meter::FunctionReport;
 use meter::Meter;
+pub use meter::{FunctionReport, OwnCost};
 use watchdog::Watchdog;
 pub(crate) use wire::{serve, text_headers};
 
@@ -345,6 +345,12 @@ impl Functions {
             function.retire();
             while function.kill_one() {}
         }
+    }
+
+    /// Whether a container of the function works on a call.
+    pub fn is_busy(&self, function: &str) -> bool {
+        let works = |live: &Live| !matches!(live, Live::Process { is_busy: false, .. });
+        self.function(function).is_some_and(|function| lock(&function.pool).live.values().any(works))
     }
 
     /// How many containers live.

@@ -61,7 +61,7 @@ pub use credentials::{ConfigFile, Credentials};
 pub use faults::{Cut, Effect, Fault, FaultId, Faults};
 pub use functions::{
     Backend, BackendDied, BadConfig, Failure, FnRequest, FnResponse, FunctionBackend, FunctionReport, FunctionSettings,
-    FunctionSpec, Functions, Intent,
+    FunctionSpec, Functions, Intent, OwnCost,
 };
 pub use gateway::Gateway;
 pub use notifications::{Delivery, Published, Redelivery, TopicSettings, Topics};

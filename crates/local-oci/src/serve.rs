@@ -1,14 +1,17 @@
 //! `local-oci serve`: a tenancy for whatever speaks to Oracle Cloud, until the process is told to end.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::Context;
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
+use local_oci::receiver::{HecReceiver, HecSettings, HecToken};
 use local_oci::{Clock, LocalOci, Settings, TenancyPlan};
 use serde_json::json;
 use tokio::net::TcpListener;
+
+use crate::furnish::{BUCKET, Deployment, Furniture, HEC_TOKEN, ROUTE, furnish, whole_hour, whole_minute};
+use crate::{say, told_to_end};
 
 /// What to serve.
 #[derive(Debug, clap::Args)]
@@ -31,26 +34,26 @@ pub(crate) struct Arguments {
     /// Audit events of the 24 hours around the start.
     #[arg(long, default_value_t = 10_000)]
     events: u32,
+    /// The folder of the functions' binaries: deploys them, with a Splunk collector to send to.
+    #[arg(long)]
+    functions: Option<PathBuf>,
 }
-
-/// What a pipeline needs: a bucket for its ledger, two streams, two topics.
-const BUCKET: &str = "siem-state";
-const STREAMS: [&str; 2] = ["work", "events"];
-const TOPICS: [&str; 2] = ["fetch", "ship"];
 
 /// Prints one JSON line when ready, and serves until SIGTERM or ctrl-c.
 ///
 /// # Errors
-/// A port that is taken, a folder that cannot be written.
+/// A port that is taken, a folder that cannot be written, a function without a binary.
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let clock = Clock::real();
     let day = SignedDuration::from_hours(12);
     let mut settings = Settings::new(clock.clone());
+    settings.empty_compartment_pages = true;
     settings.plan = TenancyPlan {
         seed: arguments.seed,
         regions: usize::from(arguments.regions),
         compartments: arguments.compartments,
         events: arguments.events,
+        // Whole hours: the same seed on the same day gives nearly the same plan.
         start: whole_hour(clock.now().checked_sub(day)?),
         end: whole_hour(clock.now().checked_add(day)?),
         ..TenancyPlan::default()
@@ -58,26 +61,49 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let cloud = LocalOci::new(settings);
     let listener = TcpListener::bind(("127.0.0.1", arguments.port)).await.context("taking the port")?;
     let endpoint = format!("http://{}", listener.local_addr()?);
-    let ready = furnish(&cloud, &endpoint, &arguments).context("writing the data folder")?;
-    say(&ready.to_string())?;
-    tokio::select! {
-        () = cloud.serve(listener) => Ok(()),
-        ended = told_to_end() => ended.context("waiting for a signal"),
+    let furniture = furnish(&cloud, HEC_TOKEN);
+    let mut ready = about(&cloud, &furniture, &endpoint, &arguments).context("writing the data folder")?;
+    let mut splunk = None;
+    if let Some(binaries) = &arguments.functions {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.context("taking a port for the collector")?;
+        let splunk_url = format!("http://{}", listener.local_addr()?);
+        splunk = Some(listener);
+        // An hour of the past, so that the first ring has something to show.
+        let start = whole_minute(clock.now().checked_sub(SignedDuration::from_hours(1))?);
+        let deployment = Deployment { binaries, endpoint: &endpoint, splunk_url: &splunk_url, start };
+        ready["functions"] = json!(furniture.deploy(&cloud, &deployment)?);
+        ready["gateway"] = json!(format!("{endpoint}/gateway{ROUTE}"));
+        ready["gateway_secret"] = json!(furniture.gateway_secret);
+        ready["splunk"] = json!(splunk_url);
     }
+    say(&ready.to_string())?;
+    let collect = async {
+        match splunk {
+            Some(listener) => HecReceiver::new(HecSettings::new(HecToken::new(HEC_TOKEN))).serve(listener).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = cloud.serve(listener) => {}
+        () = collect => {}
+        ended = told_to_end() => ended.context("waiting for a signal")?,
+    }
+    cloud.functions().shutdown();
+    Ok(())
 }
 
-/// Makes what a pipeline needs, and the line that names it.
-fn furnish(cloud: &LocalOci, endpoint: &str, arguments: &Arguments) -> anyhow::Result<serde_json::Value> {
+/// The line that names what is there.
+fn about(
+    cloud: &LocalOci,
+    furniture: &Furniture,
+    endpoint: &str,
+    arguments: &Arguments,
+) -> anyhow::Result<serde_json::Value> {
     let tenancy = cloud.tenancy();
     let config = cloud.credentials().write_config(&arguments.data)?;
     let function = tenancy.new_ocid("fnfunc", tenancy.home_region());
     // A token for trying out resource principals: an hour, and the files are not renewed.
     let variables = cloud.credentials().resource_principal_env(&function, &arguments.data.join("function"))?;
-    cloud.storage().create_bucket(BUCKET);
-    let home = tenancy.home_region();
-    let streams: BTreeMap<_, _> = STREAMS.map(|name| (name, cloud.streams().create(name, 2, home))).into();
-    let topics: BTreeMap<_, _> = TOPICS.map(|name| (name, cloud.topics().create(name))).into();
-    let secret = cloud.secrets().create("hec-token", "00000000-0000-4000-8000-000000000000");
     let now = cloud.clock().now();
     Ok(json!({
         "endpoint": endpoint,
@@ -89,34 +115,12 @@ fn furnish(cloud: &LocalOci, endpoint: &str, arguments: &Arguments) -> anyhow::R
         "user": tenancy.user(),
         "namespace": tenancy.namespace(),
         "bucket": BUCKET,
-        "streams": streams,
-        "topics": topics,
-        "secret": secret,
+        "streams": furniture.streams,
+        "topics": furniture.topics,
+        "secret": furniture.hec_token,
         "vault": cloud.secrets().vault(),
         "function": function,
         "resource_principal": variables.into_iter().collect::<BTreeMap<_, _>>(),
         "events": arguments.events,
     }))
-}
-
-/// The start of the hour: the same seed on the same day gives nearly the same plan.
-fn whole_hour(at: Timestamp) -> Timestamp {
-    let second = at.as_second();
-    Timestamp::from_second(second - second.rem_euclid(3600)).unwrap_or(at)
-}
-
-fn say(line: &str) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
-    out.write_all(line.as_bytes())?;
-    out.write_all(b"\n")?;
-    out.flush()?;
-    Ok(())
-}
-
-async fn told_to_end() -> std::io::Result<()> {
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    tokio::select! {
-        _ = terminate.recv() => Ok(()),
-        ended = tokio::signal::ctrl_c() => ended,
-    }
 }

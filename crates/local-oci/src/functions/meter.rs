@@ -84,11 +84,32 @@ impl Meter {
             killed: self.killed,
             peak_rss_kb: self.peak_rss_kb,
             rss_kb: self.rss_kb.clone(),
-            cpu: TICK.saturating_mul(u32::try_from(ticks).unwrap_or(u32::MAX)),
+            cpu: span(ticks),
             busy: self.busy,
             starting: self.starting,
         }
     }
+}
+
+/// What this process has cost so far: the emulator, and whatever it receives itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OwnCost {
+    /// Processor time of all threads, to 10 ms.
+    pub cpu: Duration,
+    /// The largest resident size.
+    pub peak_rss_kb: u64,
+}
+
+impl OwnCost {
+    /// Reads `/proc`; zero where there is none.
+    pub fn now() -> Self {
+        let pid = std::process::id();
+        Self { cpu: span(cpu_ticks(pid).unwrap_or(0)), peak_rss_kb: memory(pid).map_or(0, |memory| memory.peak_kb) }
+    }
+}
+
+fn span(ticks: u64) -> Duration {
+    TICK.saturating_mul(u32::try_from(ticks).unwrap_or(u32::MAX))
 }
 
 struct Memory {
@@ -131,5 +152,7 @@ mod tests {
             sum = sum.wrapping_mul(31).wrapping_add(1);
             assert!(std::time::Instant::now() < until, "no processor time was counted ({sum})");
         }
+        let own = OwnCost::now();
+        assert!(own.cpu >= span(before + 3) && own.peak_rss_kb >= memory.peak_kb, "{own:?}");
     }
 }

@@ -253,10 +253,13 @@ async fn a_busy_container_can_be_killed_from_outside() {
     bench.call("warm").await.expect("answered");
     let kill = async {
         until("the call begins", || bench.cloud.functions().log(&bench.id).contains("call 2")).await;
+        assert!(bench.cloud.functions().is_busy(&bench.id));
         assert!(bench.cloud.functions().kill_container(&bench.id));
     };
+    assert!(!bench.cloud.functions().is_busy(&bench.id), "it rests");
     let (result, ()) = tokio::join!(bench.call("sleep 30"), kill);
     assert_eq!((result, bench.report().killed), (Err(Failure::Died), 1));
+    assert!(!bench.cloud.functions().is_busy(&bench.id));
     assert_eq!(bench.cloud.functions().kill_random(7), None, "none is left");
     bench.call("warm").await.expect("answered");
     assert_eq!(bench.cloud.functions().kill_random(7), Some(bench.id.clone()));
