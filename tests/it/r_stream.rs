@@ -227,6 +227,9 @@ async fn r_09_an_event_that_no_put_can_hold_becomes_a_dead_letter_and_the_rest_g
     assert!(!letter["reason"].as_str().unwrap().is_empty(), "{letter}");
     // Its receipt is not held up.
     assert_eq!((house.objects("owed/"), house.objects("held/")), (vec![], vec![]));
+    // The second look meets the same event and finds its letter.
+    house.run_until("00:45:00").await;
+    assert_eq!(house.objects("dead/"), dead);
 }
 
 #[tokio::test(start_paused = true)]

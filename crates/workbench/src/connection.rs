@@ -1,6 +1,6 @@
 //! From configuration to a client and a ledger.
 
-use std::{path::Path, str::FromStr, sync::Arc};
+use std::{collections::BTreeSet, path::Path, str::FromStr, sync::Arc};
 
 use fn_hyper::config::{Reader, text};
 use http_transport::{HttpTransport, TlsRoots, Transport};
@@ -130,7 +130,8 @@ pub fn destinations(keys: &mut Reader<'_>) -> Option<Vec<Destination>> {
     let all: Result<Vec<Destination>, _> = names.split(',').map(|name| name.trim().parse()).collect();
     match all {
         Ok(mut all) => {
-            all.dedup();
+            let mut seen = BTreeSet::new();
+            all.retain(|name| seen.insert(name.clone()));
             Some(all)
         }
         Err(_) => {

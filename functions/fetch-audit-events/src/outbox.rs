@@ -110,7 +110,8 @@ impl<'a> Outbox<'a> {
         let now = self.app.config.connection.client.service_time().unwrap_or_default();
         let letter = DeadLetter {
             destination: "fetch".to_owned(),
-            key: format!("{}.{id:016x}", self.key),
+            // By the event alone: whatever look or continuation meets it again finds its letter.
+            key: format!("{}.{id:016x}", self.key.region),
             reason: reason.to_string(),
             attempts: 1,
             first_try: now,

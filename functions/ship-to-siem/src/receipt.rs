@@ -106,12 +106,13 @@ impl Work<'_> {
             }
             settled += 1;
         }
-        if delivery.slow_down {
-            tracing::warn!("the destination's queue is nearly full: pausing");
-            tokio::time::sleep(SLOW_DOWN).await;
-        }
         if settled == rest.len() {
             app.config.ledger.finish(&self.held, deadline).await?;
+            // Only once the ledger knows: a kill in this pause must not send the batch again.
+            if delivery.slow_down {
+                tracing::warn!("the destination's queue is nearly full: pausing");
+                tokio::time::sleep(SLOW_DOWN).await;
+            }
             return Ok(Outcome::Shipped { delivered, dead });
         }
         if let Some(failure) = &delivery.failure {

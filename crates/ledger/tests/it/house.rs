@@ -66,7 +66,7 @@ impl House {
         self.cloud.storage().put(BUCKET, name, serde_json::to_vec(body).unwrap()).unwrap();
     }
 
-    /// Owes `stage` to nobody's surprise, and takes it until `until`.
+    /// Takes what is owed until then.
     pub(crate) async fn held(&self, owed: &Receipt, until: &str) -> Receipt {
         match self.ledger.take(owed, at(until), deadline()).await.unwrap() {
             ledger::Taken::Held(held) => held,

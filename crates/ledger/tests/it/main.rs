@@ -4,8 +4,8 @@
 mod house;
 
 mod listing;
+mod on_their_way;
 mod races;
 mod state;
 mod transitions;
 mod unreachable;
-mod way;
