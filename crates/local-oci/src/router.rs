@@ -6,7 +6,7 @@ use crate::call::Call;
 
 /// An operation by its name in the API reference, with the identifiers of its path.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the names are the API reference's own")]
+#[expect(missing_docs, reason = "the names are the API reference's own")]
 pub enum Operation {
     ListRegionSubscriptions {
         tenancy: String,

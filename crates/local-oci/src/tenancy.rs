@@ -91,7 +91,7 @@ impl Default for TenancyPlan {
 
 /// The states that a compartment can be in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the names are the API reference's own")]
+#[expect(missing_docs, reason = "the names are the API reference's own")]
 pub enum LifecycleState {
     Creating,
     Active,

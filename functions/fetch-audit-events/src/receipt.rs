@@ -192,7 +192,8 @@ async fn addressees(
     let key = &work.key;
     let first = key.is_first_attempt() && work.held.attempts == 0 && !work.body.again;
     if !first && !alone(app, &work.held, soft, deadline).await? {
-        tracing::info!(receipt = %work.held, "the same events are being listed under another receipt; this one comes after it");
+        // A warning, for one that gives way again and again is work that never gets done.
+        tracing::warn!(receipt = %work.held, "the same events are being listed under another receipt; this one comes after it");
         return Ok(None);
     }
     let mut addressees = Vec::new();
