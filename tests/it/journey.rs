@@ -12,7 +12,10 @@ async fn one_event_reaches_the_collector_byte_for_byte() {
     house.run_until("00:05:00").await;
     assert_eq!(house.arrived(), [event]);
     house.assert_idle();
-    assert_eq!(house.objects("seen/").len(), 1);
+    let seen = house.objects("seen/");
+    assert_eq!(seen.iter().filter(|name| name.contains("/splunk/")).count(), 1, "{seen:?}");
+    // Each region's listing leaves its account.
+    assert_eq!(seen.iter().filter(|name| name.contains("/fetch/")).count(), 2, "{seen:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,15 +1,18 @@
 //! Journeys of audit events through the functions, with the emulator and a collector around them.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on may panic, in its helpers too")]
 
-mod house;
-mod wire;
+use journeys::{house, wire};
 
 mod dead_letters;
 mod destinations;
 mod journey;
 mod kills;
 mod notifications;
+mod promises;
 mod races;
+mod redaction;
+mod redrive;
+mod simulation;
 mod sockets;
 
 mod key_tables;

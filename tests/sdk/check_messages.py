@@ -1,7 +1,6 @@
-"""Notifications, Secrets, Functions and Monitoring."""
+"""Notifications, Secrets and Functions."""
 
 import base64
-import datetime
 import urllib.error
 import urllib.request
 
@@ -165,14 +164,3 @@ class FunctionCalls(Case):
     def test_more_than_six_megabytes_are_refused(self):
         with self.refused(413, "FunctionInvokeRequestContentTooLarge"):
             self.caller.invoke_function(self.function("list-regions-compartments"), invoke_function_body=b"x" * 6_300_001)
-
-
-class Monitoring(Case):
-    def test_a_metric_is_taken(self):
-        now = datetime.datetime.now(datetime.timezone.utc)
-        datum = oci.monitoring.models.MetricDataDetails(
-            namespace="siem", compartment_id=self.cloud.ready["tenancy"], name="delivered", dimensions={"destination": "splunk"},
-            datapoints=[oci.monitoring.models.Datapoint(timestamp=now, value=1.0)])
-        client = self.client(oci.monitoring.MonitoringClient)
-        answer = client.post_metric_data(oci.monitoring.models.PostMetricDataDetails(metric_data=[datum]))
-        self.assertEqual(answer.data.failed_metrics_count, 0)

@@ -40,7 +40,7 @@ class Function:
         environment = {
             "FN_FORMAT": "http-stream", "FN_LISTENER": f"unix:{self._folder}/lsnr.sock", "FN_TYPE": "sync", "FN_MEMORY": "128",
             "FN_APP_ID": "ocid1.fnapp.oc1.iad.test", "FN_FN_ID": "ocid1.fnfunc.oc1.iad.test", "FN_APP_NAME": "siem", "FN_FN_NAME": name,
-            **{f"oci_endpoint_{service}": regional for service in ("identity", "audit", "notification", "object_storage", "secrets")},
+            **{f"oci_endpoint_{service}": regional for service in ("identity", "audit", "notification", "object_storage", "secrets", "monitoring")},
             "streaming_endpoint": cloud.endpoint, "state_namespace": ready["namespace"], "state_bucket": ready["bucket"],
             **configuration,
         }

@@ -15,12 +15,13 @@ import check_audit
 import check_functions
 import check_identity
 import check_messages
+import check_monitoring
 import check_object_storage
 import check_refusals
 import check_streaming
 from emulator import FUNCTIONS, Case, Emulator
 
-MODULES = [check_refusals, check_identity, check_audit, check_object_storage, check_streaming, check_messages, check_functions]
+MODULES = [check_refusals, check_identity, check_audit, check_object_storage, check_streaming, check_messages, check_monitoring, check_functions]
 
 
 class Result(unittest.TextTestResult):

@@ -4,7 +4,7 @@
 
 use std::{process::ExitCode, str::FromStr, sync::Arc, time::Duration};
 
-use fn_hyper::config::{Lookup, Problems, Reader, flag};
+use fn_hyper::config::{Lookup, Problems, Reader, Switch};
 use fn_hyper::{Handler, Intent, Invocation, Reply};
 use http::{HeaderName, HeaderValue, StatusCode};
 
@@ -20,9 +20,9 @@ async fn start(lookup: &Lookup) -> Result<impl Handler, Problems> {
     let mut keys = Reader::new(lookup);
     let greeting = keys.maybe("greeting", fn_hyper::config::text);
     let start_millis = keys.optional("start_millis", 0, u64::from_str);
-    let start_panics = keys.optional("start_panics", false, flag);
+    let start_panics = keys.optional("start_panics", Switch::Off, Switch::from_str);
     let (pause, panics) = keys.finish(|| Some((Duration::from_millis(start_millis?), start_panics?)))?;
-    assert!(!panics, "asked to panic in the start");
+    assert!(panics == Switch::Off, "asked to panic in the start");
     tokio::time::sleep(pause).await;
 
     let app = Arc::new(App { greeting });

@@ -44,7 +44,7 @@ mod problems;
 mod reader;
 mod secret;
 
-pub use parse::{flag, text, within};
+pub use parse::{Switch, text, within};
 pub use problems::{Problem, Problems};
 pub use reader::{Key, Presence, Reader};
 pub use secret::Secret;

@@ -21,6 +21,12 @@ pub enum Error {
         /// Where.
         prefix: String,
     },
+    /// Others change an object as often as we do.
+    #[error("state bucket: {name} was changed by others at each attempt to change it")]
+    Contended {
+        /// The object.
+        name: String,
+    },
     /// An object of ours does not hold what it should.
     #[error("state bucket: {name} does not hold what this version writes; look at it, and remove or mend it by hand")]
     Corrupt {

@@ -7,8 +7,11 @@
 //! positions.json  scopes.json              changed by compare-and-set
 //! owed/<stage>/<key>~<attempts>            waits for a doorbell or the sweep
 //! held/<stage>/<key>~<attempts>~<until>    somebody works on it until then
-//! seen/<span>/<destination>/<batch>        a shipped batch; its event ids are what later looks skip
+//! seen/<span>/<destination>/<batch>~…      a shipped batch; its event ids are what later looks skip
+//! seen/<span>/fetch/<part>~<account>       what listing work found
 //! dead/<date>/<destination>/<key>          a dead letter
+//! proof/<date>/<windows>                   a line for each window that is over
+//! hush/<destination>~<level>               a destination that is down
 //! ```
 //!
 //! ```no_run
@@ -23,7 +26,7 @@
 //!     let until = client.service_time().ok_or("no time")? + Duration::from_secs(80);
 //!     if let Taken::Held(held) = ledger.take(&owed, until, deadline).await? {
 //!         // … do what `ledger.fetch_body(&held, deadline)` says …
-//!         ledger.finish(&held, deadline).await?;
+//!         ledger.finish_listing(&held, &pipeline::Account::default(), deadline).await?;
 //!     }
 //! }
 //! # Ok(()) }
@@ -34,11 +37,13 @@
 
 mod dead;
 mod error;
+mod hush;
 mod on_their_way;
+mod proofs;
 mod receipts;
 mod state;
 
-pub use dead::DeadLetter;
+pub use dead::{Buried, DeadLetter, LetterEntry, LetterPage, letter_date, sha256_hex};
 pub use error::Error;
 pub use receipts::{Owed, Taken, Waiting};
 pub use state::{Contents, Swapped, Versioned};

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use oci_client::ListObjects;
-use pipeline::{Destination, EventHash, Lane, Receipt, ShipBody, ShipKey, Stage, Window};
+use pipeline::{Destination, EventHash, Lane, Receipt, Seen, ShipBody, ShipKey, Stage, Tally, Window};
 
 use crate::{Deadline, Error, Ledger};
 
@@ -22,6 +22,9 @@ const LISTED_MAX: usize = 100_000;
 impl Ledger {
     /// The events of `region` that are on their way to `destination` from windows that touch `window`: owed, held or seen.
     ///
+    /// A receipt that waits under the key `except` does not count: its events are not on the stream any more, and are
+    /// listed anew in its place.
+    ///
     /// # Errors
     /// Where any of it cannot be read: then nobody may go on, for what is not known would be sent twice.
     pub async fn on_their_way(
@@ -30,17 +33,23 @@ impl Ledger {
         window: Window,
         region: &str,
         destination: &Destination,
+        except: Option<&str>,
         deadline: Deadline,
     ) -> Result<HashSet<EventHash>, Error> {
         let mut known = HashSet::new();
         // In the order in which a batch travels, so that one that moves on meanwhile is met in its next place; and the
         // first place once more for one that was given back.
         for folder in ["owed/ship", "held/ship", "seen", "owed/ship"] {
-            for name in self.batches(folder, lane, window, region, destination, deadline).await? {
-                match self.read::<ShipBody>(&name, deadline).await? {
-                    Some(body) => known.extend(body.event_ids),
-                    None => known.extend(self.moved_on(&name, destination, deadline).await?),
+            for (name, key) in self.batches(folder, lane, window, region, destination, deadline).await? {
+                let waits = folder != "seen";
+                if waits && except == Some(key.to_string().as_str()) {
+                    continue;
                 }
+                let body = match self.read::<ShipBody>(&name, deadline).await? {
+                    Some(body) => Some(body),
+                    None => self.moved_on(&key, destination, deadline).await?,
+                };
+                known.extend(body.iter().flat_map(|body| body.on_their_way(key.range)));
             }
         }
         Ok(known)
@@ -55,7 +64,7 @@ impl Ledger {
         region: &str,
         destination: &Destination,
         deadline: Deadline,
-    ) -> Result<Vec<String>, Error> {
+    ) -> Result<Vec<(String, ShipKey)>, Error> {
         let seen = folder == "seen";
         let prefix = if seen { "seen/".to_owned() } else { format!("{folder}/{destination}/") };
         let lane_prefix = if lane == Lane::Backfill { format!("{prefix}backfill.") } else { prefix.clone() };
@@ -74,33 +83,37 @@ impl Ledger {
         if listing.next_start_with.is_some() {
             return Err(Error::TooMany { prefix });
         }
-        let touches = |name: &str| -> bool {
-            let key = if seen { seen_key(name, destination) } else { ship_key(name) };
-            key.is_some_and(|key| key.lane == lane && key.region() == region && key.window.touches(window))
+        let mine = |name: String| {
+            let key = if seen { seen_key(&name, destination) } else { ship_key(&name) }?;
+            let touches = key.lane == lane && key.region() == region && key.window.touches(window);
+            touches.then_some((name, key))
         };
-        Ok(listing.objects.into_iter().map(|object| object.name).filter(|name| touches(name)).collect())
+        Ok(listing.objects.into_iter().filter_map(|object| mine(object.name)).collect())
     }
 
-    /// A batch that was listed but is gone: it was taken, given back or finished between the two calls.
+    /// A batch that was listed but is gone: it was taken, given back, finished or cut between the two calls. Whatever of it
+    /// is found holds the ids of all of it.
     async fn moved_on(
         &self,
-        name: &str,
+        key: &ShipKey,
         destination: &Destination,
         deadline: Deadline,
-    ) -> Result<Vec<EventHash>, Error> {
-        let Some(key) = ship_key(name).or_else(|| seen_key(name, destination)) else { return Ok(Vec::new()) };
-        for prefix in ["owed/ship/", "held/ship/"].map(|folder| format!("{folder}{destination}/{key}")) {
+    ) -> Result<Option<ShipBody>, Error> {
+        let whole = ShipKey { range: None, ..key.clone() };
+        let waiting = ["owed/ship/", "held/ship/"].map(|folder| format!("{folder}{destination}/{whole}"));
+        let done = Seen::Shipped(destination.clone(), whole, Tally::default()).to_string();
+        let done = done.split('~').next().unwrap_or_default().to_owned();
+        for prefix in waiting.into_iter().chain([done]) {
             let range = ListObjects { prefix: Some(prefix.clone()), ..ListObjects::default() };
             let listing =
                 self.bucket.list_all(&range, LISTED_MAX, deadline).await.map_err(Error::bucket("list", &prefix))?;
             for object in listing.objects {
                 if let Some(body) = self.read::<ShipBody>(&object.name, deadline).await? {
-                    return Ok(body.event_ids);
+                    return Ok(Some(body));
                 }
             }
         }
-        let seen = pipeline::seen_name(destination, &key);
-        Ok(self.read::<ShipBody>(&seen, deadline).await?.map(|body| body.event_ids).unwrap_or_default())
+        Ok(None)
     }
 }
 
@@ -111,9 +124,10 @@ fn ship_key(name: &str) -> Option<ShipKey> {
     }
 }
 
-/// `seen/<span>/<destination>/<batch>`, where it is this destination's.
+/// The key of a shipped batch, where it is this destination's.
 fn seen_key(name: &str, destination: &Destination) -> Option<ShipKey> {
-    let mut fields = name.strip_prefix("seen/")?.split('/');
-    let (span, whose, batch) = (fields.next()?, fields.next()?, fields.next()?);
-    (whose == destination.as_str()).then(|| format!("{span}.{batch}").parse().ok()).flatten()
+    match name.parse().ok()? {
+        Seen::Shipped(whose, key, _) if whose == *destination => Some(key),
+        Seen::Shipped(..) | Seen::Fetched(..) => None,
+    }
 }

@@ -1,17 +1,29 @@
 //! Receipts and their transitions: owe, take, finish, give back, hand on.
 
-use jiff::Timestamp;
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
 use oci_client::{ListObjects, Precondition};
-use pipeline::{FetchBody, FetchKey, Receipt, ShipBody, ShipKey, Stage, State, seen_name};
+use pipeline::{
+    Account, Destination, EventRange, FetchBody, FetchKey, Receipt, Seen, ShipBody, ShipKey, Stage, State, Tally,
+};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Deadline, Error, Ledger, error::refusal, state::to_json};
+use crate::{Deadline, Error, Ledger, error::refusal, hush, state::to_json};
+
+/// A hold that has just ended may be one that our clock ends too early.
+const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_mins(5);
+
+/// Whether the two are parts of one look at one window: then no scope is in both.
+fn are_of_one_plan(one: &FetchKey, other: &FetchKey) -> bool {
+    one.look == other.look && one.look != FetchKey::ANEW && one.window == other.window && one.part != other.part
+}
 
 /// A receipt names at most some thousand units of 200 bytes, or some ten thousand events of 11.
 const RECEIPT_MAX_BYTES: usize = 8 * 1024 * 1024;
 
 /// How many receipts one look at the ledger takes in; a backlog beyond it is met by later looks, oldest first.
-const WAITING_MAX: usize = 5_000;
+const WAITING_MAX: usize = 20_000;
 
 /// What came of owing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,10 +48,23 @@ pub enum Taken {
 pub struct Waiting {
     /// Owed, with the time of the last change where the service tells; by name, so the oldest window of a stage first.
     pub owed: Vec<(Receipt, Option<Timestamp>)>,
-    /// Held.
-    pub held: Vec<Receipt>,
+    /// Held, likewise.
+    pub held: Vec<(Receipt, Option<Timestamp>)>,
+    /// Destinations that are down, with how far each has come back: see [`Ledger::hush`].
+    pub hushed: BTreeMap<Destination, u8>,
     /// Names that are not ours.
     pub foreign: usize,
+    /// False where more waits than one look takes in.
+    pub is_whole: bool,
+    /// The service's time at the listing, where the answer told it.
+    pub read_at: Option<Timestamp>,
+}
+
+impl Waiting {
+    /// All receipts.
+    pub fn receipts(&self) -> impl Iterator<Item = &Receipt> {
+        self.owed.iter().chain(&self.held).map(|(receipt, _)| receipt)
+    }
 }
 
 impl Ledger {
@@ -48,14 +73,14 @@ impl Ledger {
     /// # Errors
     /// Where the bucket cannot be listed.
     pub async fn waiting(&self, deadline: Deadline) -> Result<Waiting, Error> {
-        // `0` follows `/`: the range holds both folders and nothing else, so one listing tells all.
+        // `0` follows `/`: the range holds held/, hush/ and owed/ and nothing else, so one listing tells all.
         let range = ListObjects {
             start: Some("held/".into()),
             end: Some("owed0".into()),
             with_times: true,
             ..ListObjects::default()
         };
-        let mut waiting = Waiting::default();
+        let mut waiting = Waiting { is_whole: true, ..Waiting::default() };
         if !self.wait_for(&range, &mut waiting, deadline).await? {
             // A long backfill stands before the batches in this order, and those must not wait for it.
             tracing::warn!(
@@ -63,6 +88,7 @@ impl Ledger {
                 "more is owed than one look takes in; the oldest and the batches go first"
             );
             let ships = ListObjects { start: Some("owed/ship/".into()), ..range };
+            waiting.is_whole = false;
             self.wait_for(&ships, &mut waiting, deadline).await?;
             waiting.owed.sort_unstable();
             waiting.owed.dedup();
@@ -77,13 +103,20 @@ impl Ledger {
             .list_all(range, WAITING_MAX, deadline)
             .await
             .map_err(Error::bucket("list", "held/ and owed/"))?;
+        waiting.read_at = waiting.read_at.or(listing.date);
         for object in listing.objects {
+            let modified = object.time_modified.max(object.time_created);
             match object.name.parse::<Receipt>() {
-                Ok(receipt) if receipt.state == State::Owed => {
-                    waiting.owed.push((receipt, object.time_modified.max(object.time_created)));
-                }
-                Ok(receipt) => waiting.held.push(receipt),
-                Err(_) => waiting.foreign += 1,
+                Ok(receipt) if receipt.state == State::Owed => waiting.owed.push((receipt, modified)),
+                Ok(receipt) => waiting.held.push((receipt, modified)),
+                Err(_) => match hush::parse(&object.name) {
+                    // A race may leave several: the lowest is the most careful.
+                    Some((destination, level)) => {
+                        let lowest = waiting.hushed.entry(destination).or_insert(level);
+                        *lowest = level.min(*lowest);
+                    }
+                    None => waiting.foreign += 1,
+                },
             }
         }
         Ok(listing.next_start_with.is_none())
@@ -107,10 +140,11 @@ impl Ledger {
             (Stage::Fetch(other), State::Held { until }) => {
                 // The same key may be held twice: planned again after its first planner died.
                 receipt != mine
-                    && until > now
+                    && until + CLOCKS_DIFFER > now
                     && other.lane == key.lane
                     && other.region == key.region
                     && other.window.touches(key.window)
+                    && !are_of_one_plan(key, other)
             }
             _ => false,
         };
@@ -221,27 +255,56 @@ impl Ledger {
         }
     }
 
-    /// The work is done: a fetch receipt is removed, a ship receipt is kept under `seen/` for later looks.
+    /// Listing work is done: its receipt becomes the account of what it found, which [`Ledger::seen`] shows.
     ///
     /// # Errors
     /// Where that cannot be written; the work will be done once more.
-    pub async fn finish(&self, held: &Receipt, deadline: Deadline) -> Result<(), Error> {
-        match &held.stage {
-            Stage::Fetch(_) => self.remove(held, deadline).await,
-            Stage::Ship(destination, key) => self.keep_as_seen(held, &seen_name(destination, key), deadline).await,
-        }
+    pub async fn finish_listing(&self, held: &Receipt, account: &Account, deadline: Deadline) -> Result<(), Error> {
+        let Stage::Fetch(key) = &held.stage else { return self.remove(held, deadline).await };
+        self.keep_as_seen(held, &Seen::Fetched(key.clone(), account.clone()), deadline).await
     }
 
-    /// Part of a held batch is delivered: owes the rest under the next continuation, then removes `held`. Where a receipt
-    /// of that name waits already, it covers the rest, too: it was written by an earlier holder of the same work.
+    /// The events of `range` (all that the receipt names, where it is `None`) are taken or dead: the receipt is kept
+    /// under `seen/`, where later looks find which events those are. What else it named must be owed already.
     ///
     /// # Errors
-    /// Where either cannot be written; `held` stays at worst, and its work is done once more.
-    pub async fn hand_on(&self, held: &Receipt, body: &ShipBody, deadline: Deadline) -> Result<(), Error> {
-        if let Stage::Ship(destination, key) = &held.stage {
-            let next = ShipKey { continuation: key.continuation + 1, ..key.clone() };
-            self.owe(&Stage::Ship(destination.clone(), next), body, deadline).await?;
+    /// Where that cannot be written; the work will be done once more.
+    pub async fn finish_batch(
+        &self,
+        held: &Receipt,
+        range: Option<EventRange>,
+        tally: Tally,
+        deadline: Deadline,
+    ) -> Result<(), Error> {
+        let Stage::Ship(destination, key) = &held.stage else { return self.remove(held, deadline).await };
+        let key = ShipKey { range: range.or(key.range), ..key.clone() };
+        self.keep_as_seen(held, &Seen::Shipped(destination.clone(), key, tally), deadline).await
+    }
+
+    /// Owes each of `ranges` of a held batch. Where a receipt of that name waits already, it is the same work.
+    ///
+    /// # Errors
+    /// Where one cannot be written; `held` must stay then.
+    pub async fn owe_ranges(
+        &self,
+        held: &Receipt,
+        ranges: &[EventRange],
+        body: &ShipBody,
+        deadline: Deadline,
+    ) -> Result<(), Error> {
+        let Stage::Ship(destination, key) = &held.stage else { return Ok(()) };
+        for range in ranges {
+            let key = ShipKey { range: Some(*range), ..key.clone() };
+            self.owe(&Stage::Ship(destination.clone(), key), body, deadline).await?;
         }
+        Ok(())
+    }
+
+    /// Removes a held receipt all of whose work is owed under other names.
+    ///
+    /// # Errors
+    /// Where it cannot be removed; its work is done once more.
+    pub async fn replace(&self, held: &Receipt, deadline: Deadline) -> Result<(), Error> {
         self.remove(held, deadline).await
     }
 
@@ -271,12 +334,12 @@ impl Ledger {
         }
     }
 
-    async fn keep_as_seen(&self, held: &Receipt, seen: &str, deadline: Deadline) -> Result<(), Error> {
-        match self.bucket.rename(&held.to_string(), seen, true, deadline).await {
+    async fn keep_as_seen(&self, held: &Receipt, seen: &Seen, deadline: Deadline) -> Result<(), Error> {
+        match self.bucket.rename(&held.to_string(), &seen.to_string(), true, deadline).await {
             Ok(_) => Ok(()),
             // Our own rename whose answer was lost, or the sweep was faster: either way it is not held any more.
             Err(error) if refusal(&error).is_object_not_found() => Ok(()),
-            // The same batch was shipped before, by a holder whose end nobody saw.
+            // The same work was done before, by a holder whose end nobody saw.
             Err(error) if refusal(&error).is_precondition_failed() => self.remove(held, deadline).await,
             Err(error) => Err(Error::bucket("rename", &held.to_string())(error)),
         }

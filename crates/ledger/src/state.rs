@@ -12,7 +12,7 @@ const POSITIONS: &str = "positions.json";
 const SCOPES: &str = "scopes.json";
 
 /// What a ledger consists of, beside the position.
-const OURS: [&str; 6] = ["owed/", "held/", "seen/", "dead/", "proof/", SCOPES];
+const OURS: [&str; 7] = ["owed/", "held/", "hush/", "seen/", "dead/", "proof/", SCOPES];
 
 /// 20 regions × 10,000 compartments take about 2 MB.
 const STATE_MAX_BYTES: usize = 16 * 1024 * 1024;
@@ -24,8 +24,8 @@ pub struct Versioned<T> {
     pub value: T,
     /// What the next write must find.
     pub etag: String,
-    /// The service's time at the reading.
-    pub read_at: Timestamp,
+    /// The service's time at the reading; none where it gave none that can be right.
+    pub read_at: Option<Timestamp>,
 }
 
 /// What lies in the bucket, at a glance.

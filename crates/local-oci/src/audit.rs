@@ -69,6 +69,8 @@ pub struct ExpectedEvent {
     pub visible_from: Timestamp,
     /// [`fingerprint`] of its bytes; `None` while nobody listed it.
     pub fingerprint: Option<u64>,
+    /// Whether it is the trace of a listing of ours.
+    pub is_own_read: bool,
 }
 
 /// The trail.

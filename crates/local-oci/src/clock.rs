@@ -61,7 +61,7 @@ impl Clock {
 
     /// Begins at `start` and leaps while nothing is busy.
     ///
-    /// Signature dates, token lifetimes and deadlines follow the machine's clock then: [`Clock::real_now`].
+    /// Token lifetimes and deadlines follow the machine's clock then: [`Clock::real_now`].
     pub fn leaping(start: Timestamp) -> Self {
         Self::new(start, Pace::Leaping)
     }
@@ -86,7 +86,7 @@ impl Clock {
         self.0.start.checked_add(leapt.saturating_add(elapsed)).unwrap_or(Timestamp::MAX)
     }
 
-    /// The time that signature dates, token lifetimes and function deadlines are held to: the machine's while the
+    /// The time that token lifetimes and function deadlines are held to: the machine's while the
     /// clock leaps, else the same as [`Clock::now`].
     pub fn real_now(&self) -> Timestamp {
         if self.is_leaping() { machine_now() } else { self.now() }
@@ -130,6 +130,8 @@ impl Clock {
             }
             let left = Duration::try_from(until.duration_since(now)).unwrap_or_default();
             tokio::select! {
+                // The same order each time, so that a simulation is the same run.
+                biased;
                 () = changed => {}
                 // A millisecond more: tokio's timers are that coarse, and must not wake us early over and over.
                 () = tokio::time::sleep(left + GRACE) => {}
@@ -226,7 +228,7 @@ mod tests {
         clock.sleep_until(at(86_400)).await;
         check(&clock, 86_400);
         assert!(before.elapsed() < Duration::from_secs(2));
-        assert!(clock.real_now() > at(1_000_000_000), "signatures keep to the machine's time");
+        assert!(clock.real_now() > at(1_000_000_000), "deadlines keep to the machine's time");
     }
 
     #[tokio::test]

@@ -11,6 +11,7 @@ use crate::credentials::{self, Credentials};
 use crate::faults::Faults;
 use crate::functions::Functions;
 use crate::gateway::Gateway;
+use crate::monitoring::Metrics;
 use crate::notifications::Topics;
 use crate::object_storage::ObjectStorage;
 use crate::rng::Rng;
@@ -30,7 +31,7 @@ pub struct Settings {
     pub audit: AuditSettings,
     /// Whether signatures are checked. Off, every call is the API user's.
     pub check_signatures: bool,
-    /// How far the clock that signatures are held to is ahead of [`Clock::real_now`].
+    /// How far the clock that signatures and tokens are held to is ahead.
     pub clock_skew: SignedDuration,
     /// How far the `date` header of every answer is ahead of [`Clock::now`].
     pub date_header_offset: SignedDuration,
@@ -66,6 +67,7 @@ pub(crate) struct Cloud {
     pub(crate) secrets: Secrets,
     pub(crate) streams: Streams,
     pub(crate) topics: Topics,
+    pub(crate) metrics: Metrics,
     pub(crate) functions: Functions,
     pub(crate) gateway: Gateway,
     pub(crate) faults: Faults,
@@ -116,7 +118,7 @@ impl Cloud {
             &compartment,
         );
         let (issuer, api_user) = credentials::fixture_keys();
-        let principals = Principals::new(issuer);
+        let principals = Principals::new(issuer, credentials.serials());
         let fingerprint = credentials.fingerprint();
         principals.add_api_key(tenancy.id(), tenancy.user(), "alice@example.com", &fingerprint, api_user);
         Self {
@@ -125,6 +127,7 @@ impl Cloud {
             secrets: Secrets::new(clock.clone(), settings.plan.seed, &REGIONS[0].1.to_lowercase()),
             streams: Streams::new(clock.clone()),
             topics: Topics::new(),
+            metrics: Metrics::default(),
             functions: Functions::new(),
             gateway: Gateway::new(),
             faults: Faults::new(),
@@ -138,8 +141,14 @@ impl Cloud {
         }
     }
 
-    /// The time that signatures are held to.
+    /// The time that signatures are held to, that of the service's answers: who signs by another is told so by a 401.
     pub(crate) fn signature_now(&self) -> Timestamp {
+        let now = self.clock.now();
+        now.checked_add(self.settings.clock_skew).unwrap_or(now)
+    }
+
+    /// The time that the lifetimes of tokens are held to.
+    pub(crate) fn tokens_now(&self) -> Timestamp {
         let now = self.clock.real_now();
         now.checked_add(self.settings.clock_skew).unwrap_or(now)
     }

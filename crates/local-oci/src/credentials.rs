@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -30,7 +31,22 @@ pub struct Credentials {
     user: String,
     region: String,
     compartment: String,
+    serials: Arc<Serials>,
     state: Mutex<State>,
+}
+
+/// The numbers that tokens bear, so that all that were given out can be expired at once.
+#[derive(Debug, Default)]
+pub(crate) struct Serials {
+    next: AtomicU64,
+    valid_from: AtomicU64,
+}
+
+impl Serials {
+    /// Whether the token of that number was expired before its time.
+    pub(crate) fn is_expired(&self, serial: u64) -> bool {
+        serial < self.valid_from.load(Ordering::Relaxed)
+    }
 }
 
 #[derive(Debug)]
@@ -69,8 +85,14 @@ impl Credentials {
             user: own(user),
             region: own(region),
             compartment: own(compartment),
+            serials: Arc::default(),
             state,
         }
+    }
+
+    /// What tells which tokens still hold.
+    pub(crate) fn serials(&self) -> Arc<Serials> {
+        Arc::clone(&self.serials)
     }
 
     /// Writes `config` and `api-user.pem` into `dir`, for API key authentication.
@@ -112,6 +134,14 @@ impl Credentials {
     /// How long tokens written from now on live, by [`Clock::real_now`]. An hour, unless set.
     pub fn set_token_lifetime(&self, lifetime: SignedDuration) {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).lifetime = lifetime;
+    }
+
+    /// Expires every token given out so far, whatever its lifetime: 401 until the files are written anew.
+    ///
+    /// [`Credentials::rotate`] writes them for a directory; the emulator does it for its containers at their next call
+    /// once they are as old as `FunctionSettings::rotate_after`.
+    pub fn expire_all(&self) {
+        self.serials.valid_from.store(self.serials.next.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
     /// Writes `rpst` and `private.pem` into `dir` and gives the variables that a function container finds.
@@ -166,8 +196,9 @@ impl Credentials {
         let key = public_key(session)?;
         let base64 = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
         let jwk = json!({ "kty": "RSA", "alg": "RS256", "use": "sig", "n": base64(&key.n), "e": base64(&key.e) });
+        let serial = self.serials.next.fetch_add(1, Ordering::Relaxed);
         let claims = json!({
-            "sub": function, "iss": "authService.oracle.com", "aud": "oci", "ptype": "resource", "ttype": "res_sp",
+            "jti": serial.to_string(), "sub": function, "iss": "authService.oracle.com", "aud": "oci", "ptype": "resource", "ttype": "res_sp",
             "res_type": "fnfunc", "res_id": function, "res_tenant": self.tenancy, "res_compartment": self.compartment,
             "tenant": self.tenancy, "iat": now, "exp": now.saturating_add(lifetime.as_secs()), "jwk": jwk.to_string(),
         });

@@ -102,7 +102,14 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     }
     let token = arguments.hec_token.as_ref().map_or(HEC_TOKEN, |token| &token.0);
     let furniture = furnish(&cloud, token);
-    let deployment = Deployment { binaries: &arguments.functions, endpoint: &endpoint, splunk_url, start: day.start };
+    let deployment = Deployment {
+        binaries: &arguments.functions,
+        endpoint: &endpoint,
+        splunk_url,
+        start: day.start,
+        // What arrives here is held against the trail; a collector of one's own gets what the functions send by default.
+        as_listed: arguments.hec_url.is_none(),
+    };
     let functions = furniture.deploy(&cloud, &deployment)?;
     kills::plan((&cloud, &splunk), arguments.seed, arguments.kills, day.rings(), &functions);
     let received = arguments.hec_url.is_none().then_some(&splunk);
@@ -171,6 +178,9 @@ fn verdict(course: &day::Course, comparison: Option<&Comparison>, hint: &str) ->
     let mut problems: Vec<String> = comparison.and_then(Comparison::problem).into_iter().collect();
     if !course.is_settled {
         problems.push(format!("work is left over in the ledger: {}", course.left.join(" ")));
+    }
+    if course.proof.gaps > 0 {
+        problems.push(format!("{} windows cannot be accounted for", course.proof.gaps));
     }
     anyhow::ensure!(problems.is_empty(), "{} ({hint})", problems.join("; "));
     Ok(())

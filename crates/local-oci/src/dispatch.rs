@@ -8,10 +8,10 @@ use http::{HeaderValue, Method, StatusCode, header};
 use crate::answer::{Answer, Refused};
 use crate::call::Call;
 use crate::cloud::Cloud;
-use crate::faults::{Cut, Ended};
+use crate::faults::{Cut, Dated, Ended};
 use crate::router::{NoRoute, Operation, route};
 use crate::verify::{Caller, http_date};
-use crate::{audit, functions, gateway, identity, notifications, object_storage, secrets, streaming};
+use crate::{audit, functions, gateway, identity, monitoring, notifications, object_storage, secrets, streaming};
 
 /// Answers `request`; a leaping clock keeps to real time meanwhile.
 pub(crate) async fn handle(
@@ -24,27 +24,27 @@ pub(crate) async fn handle(
     let client_id = client_request_id(&request);
     let answer = match Call::read(request, cloud.tenancy.home_region()) {
         Some(call) => answer(cloud, &call).await?,
-        None => Answer::error(StatusCode::BAD_REQUEST, "InvalidParameter", "the path or query is not UTF-8"),
+        None => Answer::error(StatusCode::BAD_REQUEST, "InvalidParameter", "the path or query is not UTF-8").into(),
     };
     Ok(finish(cloud, answer, client_id, is_head))
 }
 
-async fn answer(cloud: &Arc<Cloud>, call: &Call) -> Result<Answer, Cut> {
+async fn answer(cloud: &Arc<Cloud>, call: &Call) -> Result<Dated, Cut> {
     let operation = match route(call) {
         Ok(operation) => operation,
         Err(NoRoute::Path) => {
             cloud.counters.count("NotFound");
-            return Ok(Answer::error(StatusCode::NOT_FOUND, "NotFound", "no such route"));
+            return Ok(Answer::error(StatusCode::NOT_FOUND, "NotFound", "no such route").into());
         }
         Err(NoRoute::Method) => {
             cloud.counters.count("MethodNotAllowed");
-            return Ok(Answer::error(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", "not this method"));
+            return Ok(Answer::error(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", "not this method").into());
         }
     };
     cloud.counters.count(operation.name());
     let spoiled = match cloud.faults.before(&operation, call).await {
         Ok(spoiled) => spoiled,
-        Err(Ended::Answer(answer)) => return Ok(answer),
+        Err(Ended::Answer(dated)) => return Ok(dated),
         Err(Ended::Cut(cut)) => return Err(cut),
     };
     let answer = match caller(cloud, &operation, call) {
@@ -62,10 +62,13 @@ fn caller(cloud: &Cloud, operation: &Operation, call: &Call) -> Result<Caller, R
     if !cloud.settings.check_signatures {
         return Ok(cloud.principals.anyone());
     }
-    cloud.principals.verify(call, operation.may_be_signed_without_body(), cloud.signature_now()).map_err(|refusal| {
-        cloud.counters.count("NotAuthenticated");
-        Refused::new(StatusCode::UNAUTHORIZED, "NotAuthenticated", refusal.to_string())
-    })
+    cloud
+        .principals
+        .verify(call, operation.may_be_signed_without_body(), cloud.signature_now(), cloud.tokens_now())
+        .map_err(|refusal| {
+            cloud.counters.count("NotAuthenticated");
+            Refused::new(StatusCode::UNAUTHORIZED, "NotAuthenticated", refusal.to_string())
+        })
 }
 
 async fn serve(cloud: &Arc<Cloud>, operation: &Operation, call: &Call, caller: &Caller) -> Answer {
@@ -100,8 +103,7 @@ async fn serve(cloud: &Arc<Cloud>, operation: &Operation, call: &Call, caller: &
         Operation::GetFunction { .. } | Operation::InvokeFunction { .. } => {
             functions::serve(cloud, operation, call, caller).await
         }
-        // Numbers that nobody reads back: the call is checked and counted.
-        Operation::PostMetricData => Answer::ok(&serde_json::json!({ "failedMetricsCount": 0, "failedMetrics": [] })),
+        Operation::PostMetricData => monitoring::serve(cloud, operation, call),
         Operation::Gateway { .. } => gateway::serve(cloud, operation, call, caller).await,
     }
 }
@@ -128,11 +130,11 @@ fn client_request_id(request: &http::Request<Bytes>) -> Option<String> {
     (id.split('/').count() <= 3 && id.split('/').all(part_is_fine)).then(|| id.to_owned())
 }
 
-fn finish(cloud: &Cloud, answer: Answer, client_id: Option<String>, is_head: bool) -> http::Response<Bytes> {
-    let Answer { status, mut headers, mut body } = answer;
+fn finish(cloud: &Cloud, dated: Dated, client_id: Option<String>, is_head: bool) -> http::Response<Bytes> {
+    let Dated { answer: Answer { status, mut headers, mut body }, ahead } = dated;
     // A 401 tells the time that dates are held to, whatever the clock of the tenancy's day says.
     let now = if status == StatusCode::UNAUTHORIZED { cloud.signature_now() } else { cloud.clock.now() };
-    let date = now.checked_add(cloud.settings.date_header_offset).unwrap_or(now);
+    let date = now.checked_add(cloud.settings.date_header_offset.saturating_add(ahead)).unwrap_or(now);
     let own_id = cloud.next_request_id();
     let id = client_id.map_or_else(
         || own_id.clone(),

@@ -14,6 +14,7 @@ use futures_util::{StreamExt, future, stream};
 use http::{HeaderMap, HeaderValue, header};
 use http_body_util::{BodyExt, Full, StreamBody, combinators::BoxBody};
 use hyper::body::Frame;
+use jiff::SignedDuration;
 
 use crate::answer::Answer;
 use crate::call::Call;
@@ -59,13 +60,28 @@ pub(crate) struct Spoiled {
     cut: bool,
     delay: Option<Duration>,
     truncate: Option<usize>,
+    /// How far the `date` of the answer is ahead of the time.
+    ahead: SignedDuration,
 }
 
 /// How a call ends before its operation is reached.
 #[derive(Debug)]
 pub(crate) enum Ended {
-    Answer(Answer),
+    Answer(Dated),
     Cut(Cut),
+}
+
+/// An answer, and how far its `date` is ahead of the time.
+#[derive(Debug)]
+pub(crate) struct Dated {
+    pub(crate) answer: Answer,
+    pub(crate) ahead: SignedDuration,
+}
+
+impl From<Answer> for Dated {
+    fn from(answer: Answer) -> Self {
+        Self { answer, ahead: SignedDuration::ZERO }
+    }
 }
 
 impl Faults {
@@ -109,27 +125,38 @@ impl Faults {
     /// The call's end, where a rule wants one.
     pub(crate) async fn before(&self, operation: &Operation, call: &Call) -> Result<Spoiled, Ended> {
         let mut spoiled = Spoiled::default();
-        for effect in self.effects(operation, call, false) {
+        let effects = self.effects(operation, call, false);
+        // First of all: it holds for whatever answer the others make.
+        for effect in &effects {
+            if let Effect::WrongDate(ahead) = effect {
+                spoiled.ahead = *ahead;
+            }
+        }
+        for effect in effects {
             match effect {
                 Effect::Delay(duration) => tokio::time::sleep(duration).await,
                 Effect::Answer { status, code, retry_after_secs } => {
                     let answer = Answer::error(status, &code, "a fault was injected");
-                    return Err(Ended::Answer(match retry_after_secs {
+                    let answer = match retry_after_secs {
                         Some(secs) => answer.with("retry-after", &secs.to_string()),
                         None => answer,
-                    }));
+                    };
+                    return Err(Ended::Answer(Dated { answer, ahead: spoiled.ahead }));
                 }
                 Effect::Page { status, body } => {
-                    let answer = Answer { status, headers: HeaderMap::new(), body: body.into() };
-                    return Err(Ended::Answer(answer.with("content-type", "text/html")));
+                    let page = Answer { status, headers: HeaderMap::new(), body: body.into() };
+                    let answer = page.with("content-type", "text/html");
+                    return Err(Ended::Answer(Dated { answer, ahead: spoiled.ahead }));
                 }
                 Effect::CutBefore => return Err(Ended::Cut(Cut)),
                 Effect::CutAfter => spoiled.cut = true,
                 Effect::DelayAfter(duration) => spoiled.delay = Some(duration),
                 Effect::TruncateBody(bytes) => spoiled.truncate = Some(bytes),
-                Effect::FailEntries(_)
+                Effect::WrongDate(_)
+                | Effect::FailEntries(_)
                 | Effect::ShortRead(_)
                 | Effect::EmptyRead
+                | Effect::ExpiredCursor
                 | Effect::LoseDelivery
                 | Effect::DoubleDelivery
                 | Effect::DelayDelivery(_)
@@ -144,7 +171,7 @@ impl Faults {
     ///
     /// # Errors
     /// [`Cut`], where a rule loses the answer.
-    pub(crate) async fn after(&self, spoiled: Spoiled, mut answer: Answer) -> Result<Answer, Cut> {
+    pub(crate) async fn after(&self, spoiled: Spoiled, mut answer: Answer) -> Result<Dated, Cut> {
         if let Some(duration) = spoiled.delay {
             tokio::time::sleep(duration).await;
         }
@@ -155,7 +182,7 @@ impl Faults {
             answer.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(answer.body.len()));
             answer.body.truncate(bytes);
         }
-        Ok(answer)
+        Ok(Dated { answer, ahead: spoiled.ahead })
     }
 
     /// The effects that the service of `operation` must take into account, at each call anew.
@@ -224,7 +251,7 @@ mod tests {
         for _ in 0..5 {
             statuses.push(match faults.before(&operation, &call).await {
                 Ok(_) => 0,
-                Err(Ended::Answer(answer)) => {
+                Err(Ended::Answer(Dated { answer, .. })) => {
                     assert_eq!(answer.headers["retry-after"], "7");
                     answer.status.as_u16()
                 }
@@ -280,10 +307,30 @@ mod tests {
 
         faults.inject(Fault::anywhere().times(1).truncate_body(4));
         let spoiled = faults.before(&operation, &call).await.expect("goes on");
-        let short = faults.after(spoiled, answer()).await.expect("passes");
+        let short = faults.after(spoiled, answer()).await.expect("passes").answer;
         assert_eq!(short.headers["content-length"], "10");
         assert_eq!(&short.body[..], b"0123");
         let read = wire_body(&short.headers, short.body).collect().await;
         assert_eq!(read.expect_err("breaks"), Cut);
+    }
+
+    #[tokio::test]
+    async fn a_wrong_date_is_on_whatever_answer_comes() {
+        let (operation, call) = put("{}");
+        let hour = SignedDuration::from_hours(1);
+        let faults = Faults::new();
+        faults.inject(Fault::anywhere().skip(1).times(1).revoked_policy());
+        faults.inject(Fault::on("PutMessages").times(2).wrong_date(-hour));
+        let mut found = Vec::new();
+        for _ in 0..3 {
+            let dated = match faults.before(&operation, &call).await {
+                Ok(spoiled) => faults.after(spoiled, Answer::json(StatusCode::OK, "{}")).await.expect("passes"),
+                Err(Ended::Answer(dated)) => dated,
+                Err(Ended::Cut(_)) => panic!("nothing is cut"),
+            };
+            found.push((dated.answer.status.as_u16(), dated.ahead));
+        }
+        assert_eq!(found, [(200, -hour), (404, -hour), (200, SignedDuration::ZERO)]);
+        assert_eq!(faults.counts()[&("PutMessages".to_owned(), "WrongDate")], 2);
     }
 }

@@ -31,7 +31,7 @@ pub(crate) const SHIPPER: &str = "ship-to-siem";
 const FUNCTIONS: [(&str, u32); 3] = [(PLANNER, 60), (FETCHER, 300), (SHIPPER, 300)];
 
 /// Services whose endpoint the functions must be told; a stream's is a key of its own.
-const SERVICES: [&str; 5] = ["identity", "audit", "notification", "object_storage", "secrets"];
+const SERVICES: [&str; 6] = ["identity", "audit", "notification", "object_storage", "secrets", "monitoring"];
 
 /// What was made: OCIDs by name.
 #[derive(Debug)]
@@ -67,6 +67,9 @@ pub(crate) struct Deployment<'a> {
     pub(crate) splunk_url: &'a str,
     /// The first minute to export.
     pub(crate) start: Timestamp,
+    /// Whether every event is to arrive as it was listed, so that it can be held against the trail: nothing is withheld
+    /// of it, and our own reads come one by one.
+    pub(crate) as_listed: bool,
 }
 
 impl Furniture {
@@ -113,10 +116,14 @@ impl Furniture {
                 own("gateway_secret", &self.gateway_secret),
                 own("start", &deployment.start.to_string()),
             ],
-            FETCHER => vec![
-                own("event_stream_ocid", &self.streams[EVENT_STREAM]),
-                own("splunk_topic", &self.topics[SPLUNK_TOPIC]),
-            ],
+            FETCHER => {
+                [own("event_stream_ocid", &self.streams[EVENT_STREAM]), own("splunk_topic", &self.topics[SPLUNK_TOPIC])]
+                    .into_iter()
+                    .chain(
+                        [own("redact", "off"), own("own_reads", "keep")].into_iter().filter(|_| deployment.as_listed),
+                    )
+                    .collect()
+            }
             _ => vec![own("splunk_url", deployment.splunk_url), own("splunk_hec_token", &self.hec_token)],
         });
         config
@@ -153,7 +160,8 @@ mod tests {
 
     fn deployment(binaries: &Path) -> Deployment<'_> {
         let start = "2026-01-05T00:00:00Z".parse().expect("a time");
-        Deployment { binaries, endpoint: "http://127.0.0.1:1", splunk_url: "http://127.0.0.1:2", start }
+        let (endpoint, splunk_url) = ("http://127.0.0.1:1", "http://127.0.0.1:2");
+        Deployment { binaries, endpoint, splunk_url, start, as_listed: true }
     }
 
     #[test]
@@ -170,6 +178,7 @@ mod tests {
             (PLANNER, "start", "2026-01-05T00:00:00Z"),
             (PLANNER, "oci_endpoint_audit", "http://127.0.0.1:1/region/{region}"),
             (FETCHER, "streaming_endpoint", "http://127.0.0.1:1"),
+            (FETCHER, "redact", "off"),
             (SHIPPER, "splunk_url", "http://127.0.0.1:2"),
         ] {
             let config = furniture.config(name, &cloud, &deployment(folder.path()));

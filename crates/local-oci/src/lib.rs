@@ -41,6 +41,7 @@ mod tenancy;
 mod faults;
 mod functions;
 mod gateway;
+mod monitoring;
 mod notifications;
 mod streaming;
 
@@ -64,6 +65,7 @@ pub use functions::{
     FunctionSpec, Functions, Intent, OwnCost,
 };
 pub use gateway::Gateway;
+pub use monitoring::{Datapoint, Metrics};
 pub use notifications::{Delivery, Published, Redelivery, TopicSettings, Topics};
 pub use object_storage::ObjectStorage;
 pub use router::Operation;
@@ -148,6 +150,11 @@ impl LocalOci {
     /// Topics and their subscriptions.
     pub fn topics(&self) -> &Topics {
         &self.cloud.topics
+    }
+
+    /// The metrics that were posted.
+    pub fn metrics(&self) -> &Metrics {
+        &self.cloud.metrics
     }
 
     /// Functions and their processes.

@@ -4,11 +4,11 @@ mod delivery;
 mod wire;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use crate::streaming::named_ocid;
 use crate::tenancy::REGIONS;
@@ -101,8 +101,8 @@ struct Topic {
     subscriptions: Vec<String>,
     /// When the last publishes were, as far as the minute's limit asks.
     recent: VecDeque<Timestamp>,
-    /// Counts the messages whose delivery is over: what a reordered message waits for.
-    overtaken: watch::Sender<u64>,
+    /// Tells that the delivery of a message is over: what a reordered message waits for.
+    overtaken: Arc<Notify>,
 }
 
 impl Topics {
@@ -114,8 +114,7 @@ impl Topics {
     pub fn create(&self, name: &str) -> String {
         let id = named_ocid("onstopic", REGIONS[0].0, name);
         let name = name.to_owned();
-        let topic =
-            Topic { name, subscriptions: Vec::new(), recent: VecDeque::new(), overtaken: watch::Sender::new(0) };
+        let topic = Topic { name, subscriptions: Vec::new(), recent: VecDeque::new(), overtaken: Arc::default() };
         self.lock().topics.entry(id.clone()).or_insert(topic);
         id
     }

@@ -70,7 +70,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         splunk = Some(listener);
         // An hour of the past, so that the first ring has something to show.
         let start = whole_minute(clock.now().checked_sub(SignedDuration::from_hours(1))?);
-        let deployment = Deployment { binaries, endpoint: &endpoint, splunk_url: &splunk_url, start };
+        let deployment = Deployment { binaries, endpoint: &endpoint, splunk_url: &splunk_url, start, as_listed: false };
         ready["functions"] = json!(furniture.deploy(&cloud, &deployment)?);
         ready["gateway"] = json!(format!("{endpoint}/gateway{ROUTE}"));
         ready["gateway_secret"] = json!(furniture.gateway_secret);

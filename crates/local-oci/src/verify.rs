@@ -1,7 +1,7 @@
 //! Who signed a request, and whether the signature holds: written from the reference, sections 1 and 6.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -12,6 +12,7 @@ use ring::signature::{RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents};
 use serde_json::Value;
 
 use crate::call::Call;
+use crate::credentials::Serials;
 
 /// A client clock further off than this is refused.
 const MAX_SKEW: SignedDuration = SignedDuration::from_mins(5);
@@ -103,11 +104,13 @@ pub(crate) struct Principals {
     known: Mutex<HashMap<String, (PublicKey, Caller)>>,
     /// Session tokens whose own signature is ours.
     issuer: PublicKey,
+    /// Which of them were expired before their time.
+    serials: Arc<Serials>,
 }
 
 impl Principals {
-    pub(crate) fn new(issuer: PublicKey) -> Self {
-        Self { known: Mutex::default(), issuer }
+    pub(crate) fn new(issuer: PublicKey, serials: Arc<Serials>) -> Self {
+        Self { known: Mutex::default(), issuer, serials }
     }
 
     /// Knows `user` of `tenancy` by the API key of that fingerprint from now on.
@@ -129,13 +132,20 @@ impl Principals {
         keys.values().next().map_or_else(Caller::anonymous, |(_, caller)| caller.clone())
     }
 
-    /// Checks the signature of `call`. `short_list` operations may be signed without the body's headers.
+    /// Checks the signature of `call`: its date against `now`, the lifetime of its token against `tokens_now`. `short_list`
+    /// operations may be signed without the body's headers.
     ///
     /// # Errors
     /// The first check that fails.
-    pub(crate) fn verify(&self, call: &Call, short_list: bool, now: Timestamp) -> Result<Caller, Refusal> {
+    pub(crate) fn verify(
+        &self,
+        call: &Call,
+        short_list: bool,
+        now: Timestamp,
+        tokens_now: Timestamp,
+    ) -> Result<Caller, Refusal> {
         let authorization = Authorization::of(call)?;
-        let (key, caller) = self.key(&authorization.key_id, now)?;
+        let (key, caller) = self.key(&authorization.key_id, tokens_now)?;
         let signed = &authorization.headers;
         // x-date wins where both are there; the one that counts must be the one that is signed.
         let date = if call.headers.contains_key("x-date") { "x-date" } else { "date" };
@@ -178,7 +188,9 @@ impl Principals {
         }
         let payload = URL_SAFE_NO_PAD.decode(payload).map_err(|_| malformed.clone())?;
         let claims: Value = serde_json::from_slice(&payload).map_err(|_| malformed.clone())?;
-        if claims["exp"].as_i64().is_none_or(|exp| exp <= now.as_second()) {
+        let serial = claims["jti"].as_str().and_then(|serial| serial.parse().ok());
+        let is_out = claims["exp"].as_i64().is_none_or(|exp| exp <= now.as_second());
+        if is_out || serial.is_some_and(|serial| self.serials.is_expired(serial)) {
             return Err(Refusal::Token("expired"));
         }
         let claim = |name: &str| claims[name].as_str().unwrap_or_default().to_owned();

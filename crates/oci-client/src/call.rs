@@ -120,11 +120,6 @@ impl Client {
         });
         let to_sign =
             ToSign { method: call.method.as_str(), target: call.target.as_str(), host, date: &date, body: signed_body };
-        let credentials = self.core.principal.credentials(now);
-        let authorization = to_sign.authorization(&credentials.key, credentials.key_id.expose_secret())?;
-        let mut authorization =
-            HeaderValue::try_from(authorization).map_err(|_| invalid("a key id that is no header"))?;
-        authorization.set_sensitive(true);
 
         let mut request = http::Request::builder()
             .method(call.method.clone())
@@ -133,8 +128,14 @@ impl Client {
             .header(header::USER_AGENT, USER_AGENT)
             .header(&call.id_header, request_id)
             .header(header::DATE, &date)
-            .header(header::HOST, host)
-            .header(header::AUTHORIZATION, authorization);
+            .header(header::HOST, host);
+        if let Some(credentials) = self.core.principal.credentials(now) {
+            let authorization = to_sign.authorization(&credentials.key, credentials.key_id.expose_secret())?;
+            let mut authorization =
+                HeaderValue::try_from(authorization).map_err(|_| invalid("a key id that is no header"))?;
+            authorization.set_sensitive(true);
+            request = request.header(header::AUTHORIZATION, authorization);
+        }
         if let Some(content_type) = content_type {
             // Sent for an empty body too: it is signed, and clients leave it out by themselves.
             request = request.header(header::CONTENT_LENGTH, &length).header(header::CONTENT_TYPE, content_type);

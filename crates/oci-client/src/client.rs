@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use oci_names::{Ocid, Region};
 
 use crate::{
-    Audit, Bucket, Endpoint, Endpoints, Error, Identity, Notifications, Principal, RetryPolicy, Secrets, Service,
-    Streaming, clock::Clock, retry::Random,
+    Audit, Bucket, Endpoint, Endpoints, Error, Identity, Monitoring, Notifications, Principal, RetryPolicy, Secrets,
+    Service, Streaming, clock::Clock, retry::Random,
 };
 
 /// Calls services as one principal. Cheap to clone; clones share credentials, clock and connections.
@@ -40,6 +40,20 @@ impl Client {
         Self { retry, random: Arc::new(Random::new(retry.seed)), ..self }
     }
 
+    /// The same client in a simulation: `own` tells the time of the container's clock, which only signatures go by. Nothing
+    /// that was learned of the service's clock is kept.
+    #[must_use]
+    pub fn with_own_clock(self, own: Arc<dyn Fn() -> Timestamp + Send + Sync>) -> Self {
+        let Core { transport, principal, endpoints, .. } = &*self.core;
+        let core = Core {
+            transport: Arc::clone(transport),
+            principal: principal.clone(),
+            endpoints: endpoints.clone(),
+            clock: Clock::over(own),
+        };
+        Self { core: Arc::new(core), ..self }
+    }
+
     /// The region that calls go to by default.
     pub fn region(&self) -> &Region {
         self.core.endpoints.region()
@@ -58,8 +72,27 @@ impl Client {
         Ok(self.core.principal.tenancy()?)
     }
 
-    /// The service's time: the `date` of the latest answer, and what has passed since by the monotonic clock. None
-    /// before the first answer.
+    /// Who signs, as audit events name the caller in `principalId`; as [`Principal::id`].
+    pub fn principal_id(&self) -> Option<Ocid> {
+        self.core.principal.id()
+    }
+
+    /// The compartment that the function lies in, where its token says so.
+    pub fn compartment(&self) -> Option<Ocid> {
+        self.core.principal.compartment()
+    }
+
+    /// To be called when a call of the function begins: the container may have been frozen since the last one, so that
+    /// what is known of the service's time counts for less than the next answer.
+    pub fn begin_call(&self) {
+        self.core.clock.rest();
+    }
+
+    /// The service's time by the `date` of its last three answers, of which one may be wrong, and what has passed since
+    /// by the monotonic clock. None before the first answer.
+    ///
+    /// A leap ahead is believed at once after [`Client::begin_call`] or five silent seconds, else as soon as two answers
+    /// agree on it. Of two answers alone the later counts: a hold that ends too early costs duplicates.
     pub fn service_time(&self) -> Option<Timestamp> {
         self.core.clock.service_time()
     }
@@ -92,6 +125,11 @@ impl Client {
     /// Secrets of the vaults.
     pub fn secrets(&self) -> Secrets<'_> {
         Secrets::new(self)
+    }
+
+    /// Custom metrics.
+    pub fn monitoring(&self) -> Monitoring<'_> {
+        Monitoring::new(self)
     }
 
     /// The endpoint of `service` in `region`, or in the client's own.

@@ -110,12 +110,14 @@ pub enum Service {
     ObjectStorage,
     /// Secrets, the reading side.
     Secrets,
+    /// Monitoring, the side that takes metrics: it has a host of its own.
+    Monitoring,
 }
 
 impl Service {
     /// Some services have `.oci.` in their host and some have not.
     ///
-    /// Source: endpoint tables of the official SDKs.
+    /// Source: endpoint tables of the official SDKs; Monitoring API reference, PostMetricData, for its host.
     const fn host_template(self) -> &'static str {
         match self {
             Self::Identity => "https://identity.{region}.oci.{domain}",
@@ -123,6 +125,7 @@ impl Service {
             Self::Notifications => "https://notification.{region}.{domain}",
             Self::ObjectStorage => "https://objectstorage.{region}.{domain}",
             Self::Secrets => "https://secrets.vaults.{region}.oci.{domain}",
+            Self::Monitoring => "https://telemetry-ingestion.{region}.{domain}",
         }
     }
 }
@@ -203,6 +206,7 @@ mod tests {
             (Service::Audit, "eu-frankfurt-1", "https://audit.eu-frankfurt-1.oraclecloud.com"),
             (Service::Notifications, "us-luke-1", "https://notification.us-luke-1.oraclegovcloud.com"),
             (Service::ObjectStorage, "uk-gov-london-1", "https://objectstorage.uk-gov-london-1.oraclegovcloud.uk"),
+            (Service::Monitoring, "us-phoenix-1", "https://telemetry-ingestion.us-phoenix-1.oraclecloud.com"),
             (Service::Secrets, "eu-madrid-2", "https://secrets.vaults.eu-madrid-2.oci.oraclecloud.eu"),
         ] {
             let endpoints = Endpoints::new(region(home));

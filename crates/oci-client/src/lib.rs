@@ -33,6 +33,7 @@ mod endpoint;
 mod error;
 mod identity;
 mod key;
+mod monitoring;
 mod notifications;
 mod object_storage;
 mod page;
@@ -51,9 +52,10 @@ pub use self::{
     endpoint::{Endpoint, Endpoints, InvalidEndpoint, Service},
     error::{Error, ServiceMessage},
     identity::{AccessLevel, Compartment, Identity, LifecycleState, RegionStatus, RegionSubscription, Tenancy},
+    monitoring::{Metric, MetricEntry, Monitoring, NotPosted},
     notifications::{Notifications, PUBLISH_MAX_BYTES},
     object_storage::{Bucket, Head, ListObjects, Listing, Object, ObjectSummary, Precondition, Put, Renamed},
-    principal::{ApiKey, Principal, PrincipalError, Resource, SessionToken},
+    principal::{ApiKey, Principal, PrincipalError, Resource, SessionToken, Unsigned},
     retry::RetryPolicy,
     secrets::Secrets,
     streaming::{

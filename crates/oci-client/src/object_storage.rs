@@ -57,8 +57,8 @@ pub struct Object {
     pub etag: String,
     /// Its content.
     pub body: Bytes,
-    /// The service's time as it answered.
-    pub date: Timestamp,
+    /// The service's time as it answered; none where it gave none that can be right.
+    pub date: Option<Timestamp>,
 }
 
 /// What is known of an object without reading it.
@@ -127,8 +127,7 @@ impl Bucket {
         const OPERATION: &str = "GetObject";
         let call = self.call(OPERATION, Method::GET, self.object(OPERATION, name)?, Content::None, Repeat::Always);
         let answer = self.client.call(&call, cap, deadline).await?;
-        let date = parse_http_date(answer.header(&header::DATE)?);
-        let date = date.ok_or_else(|| answer.unexpected("header date"))?;
+        let date = answer.header(&header::DATE).ok().and_then(parse_http_date);
         Ok(Object { etag: answer.etag()?, date, body: answer.body })
     }
 

@@ -1,11 +1,11 @@
 //! Sending a call: an attempt, its failure, and whether another one follows.
 
-use std::error::Error as _;
+use std::{error::Error as _, time::Duration};
 
 use bytes::Bytes;
 use http::{Method, StatusCode, header};
 use http_transport::Body;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use tokio::time::{Instant, sleep};
 
 use crate::{
@@ -15,6 +15,9 @@ use crate::{
     client::Core,
     clock::parse_http_date,
 };
+
+/// How far a signature's time may be from the service's, five minutes, and a margin for dates in whole seconds.
+const SKEW_MAX: SignedDuration = SignedDuration::from_secs(5 * 60 + 10);
 
 /// An error's body is read this far.
 const ERROR_BODY_MAX_BYTES: usize = 64 * 1024;
@@ -39,11 +42,12 @@ impl Client {
             return Err(Error::Deadline { operation: call.operation, sent: false, request_id });
         }
         loop {
-            let error = match self.attempt(call, &request_id, cap, deadline).await {
+            let mut date = None;
+            let error = match self.attempt(call, &request_id, cap, deadline, &mut date).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            if error.is_unauthenticated() && self.cure(&mut cures) && Instant::now() < deadline {
+            if error.is_unauthenticated() && self.cure(&mut cures, date) && Instant::now() < deadline {
                 continue;
             }
             let pause = self.retry.pause(attempt, &self.random, error.retry_after());
@@ -77,15 +81,15 @@ impl Client {
         }
     }
 
-    /// After a 401: fresh credentials first, then the clock. True where another attempt is worth while.
-    fn cure(&self, cures: &mut Cures) -> bool {
+    /// After a 401 of that `date`: fresh credentials first, then the clock. True where another attempt is worth while.
+    fn cure(&self, cures: &mut Cures, date: Option<Timestamp>) -> bool {
         let Core { principal, clock, .. } = &*self.core;
         if !std::mem::replace(&mut cures.reloaded, true) && principal.reload() {
             return true;
         }
         match cures.former_offset {
             None => {
-                let better = clock.service_time().and_then(|service| clock.better_offset(service));
+                let better = date.and_then(|date| clock.better_offset(date));
                 cures.former_offset = better.map(|offset| clock.set_offset(offset));
                 better.is_some()
             }
@@ -97,21 +101,32 @@ impl Client {
         }
     }
 
+    /// Sends once. `told` becomes the `date` of the answer, whatever the answer is.
     async fn attempt(
         &self,
         call: &Call,
         request_id: &str,
         cap: Option<usize>,
         deadline: Deadline,
+        told: &mut Option<Timestamp>,
     ) -> Result<(Answer, Body), Error> {
+        let clock = &self.core.clock;
+        let (signed_at, began) = (clock.now(), Instant::now());
         let request = self.signed(call, request_id)?;
         let sending = Waiting { operation: call.operation, request_id, deadline };
         let host = call.target.endpoint().authority();
         let response = sending.wait(host, self.core.transport.send(request)).await?;
         let (head, body) = response.into_parts();
-        let headers = head.headers;
-        if let Some(date) = text(&headers, &header::DATE).and_then(parse_http_date) {
-            self.core.clock.heard(date);
+        let mut headers = head.headers;
+        *told = text(&headers, &header::DATE).and_then(parse_http_date);
+        if head.status != StatusCode::UNAUTHORIZED {
+            // Who took the signature has vouched for the time in it, give or take; a date far from it is wrong.
+            let far = |date: &Timestamp| self.core.principal.signs() && is_far(*date, signed_at, began.elapsed());
+            if let Some(date) = told.take_if(|date| far(date)) {
+                tracing::warn!(%date, %signed_at, operation = call.operation, "the date of an answer cannot be right; it is ignored");
+                headers.remove(header::DATE);
+            }
+            told.iter().for_each(|date| clock.heard(*date));
         }
         let request_id = text(&headers, &REQUEST_ID).unwrap_or(request_id).to_owned();
         let waiting = Waiting { operation: call.operation, request_id: &request_id, deadline };
@@ -130,6 +145,13 @@ impl Client {
         }
         Ok((Answer { operation: call.operation, request_id, headers, body }, Body::from_bytes(Bytes::new())))
     }
+}
+
+/// Whether `date` is further from the time that a signature bears than the service lets signatures be, the time on the way
+/// and a margin for whole seconds aside.
+fn is_far(date: Timestamp, signed_at: Timestamp, on_the_way: Duration) -> bool {
+    let on_the_way = SignedDuration::try_from(on_the_way).unwrap_or(SignedDuration::MAX);
+    date.duration_since(signed_at).abs() > SKEW_MAX.saturating_add(on_the_way)
 }
 
 /// What has been tried against a 401 within one call.

@@ -66,6 +66,8 @@ pub struct Batch {
     pub compartments: Vec<Ocid>,
     /// The work units that they come from, by index.
     pub units: Vec<usize>,
+    /// The hashes of the events that the last record stands for, where it is a summary.
+    pub summarised: Vec<EventHash>,
 }
 
 /// One event alone passes the limit of a put.
@@ -146,7 +148,8 @@ impl Batcher {
             // Writing into memory cannot fail.
             Content::Packed { gzip, .. } => vec![Bytes::from(gzip.finish().unwrap_or_default())],
         };
-        Some(Batch { values, event_ids: open.event_ids, compartments: open.compartments, units: open.units })
+        let Open { event_ids, compartments, units, .. } = open;
+        Some(Batch { values, event_ids, compartments, units, summarised: Vec::new() })
     }
 
     /// An upper bound of what `raw` takes as the only event of a batch; exact where the bound would refuse it.

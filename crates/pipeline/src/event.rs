@@ -23,9 +23,13 @@ pub fn event_hash(raw: &[u8]) -> EventHash {
     let ids = serde_json::from_slice::<Ids<'_>>(raw).ok();
     let id = ids.as_ref().and_then(|ids| ids.id.as_ref().or(ids.events.as_ref()).or(ids.audit.as_ref()));
     match id {
-        Some(id) if !id.is_empty() => mix(fnv_1a(id.as_bytes())),
-        _ => mix(fnv_1a(raw)),
+        Some(id) if !id.is_empty() => hash_of(id.as_bytes()),
+        _ => hash_of(raw),
     }
+}
+
+pub(crate) fn hash_of(bytes: &[u8]) -> u64 {
+    mix(fnv_1a(bytes))
 }
 
 /// FNV-1a, 64 bits: stable for ever, which the standard library's hasher does not promise.

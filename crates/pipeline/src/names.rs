@@ -3,10 +3,10 @@
 //! ```text
 //! owed/<stage>/<key>~<attempts>            waits for a doorbell or the sweep
 //! held/<stage>/<key>~<attempts>~<until>    somebody works on it until then (Unix seconds of the service's clock)
-//! seen/<span>/<destination>/<batch>        a shipped batch
 //! ```
 //! `<stage>` is `fetch` or `ship/<destination>`. A key begins with its span: the window of processed time, with
-//! `backfill.` before it in the backfill lane, which therefore sorts behind all live work.
+//! `backfill.` before it in the backfill lane, which therefore sorts behind all live work. What is done has a name under
+//! `seen/`: see [`Seen`](crate::Seen).
 
 use std::{fmt, str::FromStr, sync::Arc};
 
@@ -78,7 +78,7 @@ pub enum Lane {
 
 impl Lane {
     /// The span of `window` in this lane, as it begins a key.
-    fn span(self, window: Window) -> String {
+    pub(crate) fn span(self, window: Window) -> String {
         match self {
             Self::Live => window.to_string(),
             Self::Backfill => format!("backfill.{window}"),
@@ -86,7 +86,7 @@ impl Lane {
     }
 
     /// Reads a span off the front of `key`; the rest follows its dot.
-    fn split(key: &str) -> Option<(Self, Window, &str)> {
+    pub(crate) fn split(key: &str) -> Option<(Self, Window, &str)> {
         let (lane, rest) = match key.strip_prefix("backfill.") {
             Some(rest) => (Self::Backfill, rest),
             None => (Self::Live, key),
@@ -104,7 +104,8 @@ pub struct FetchKey {
     pub lane: Lane,
     /// The window that this work belongs to.
     pub window: Window,
-    /// 1 for the first look at the window, 2 for the second.
+    /// 1 for the first look at the window, 2 for the second, 3 for the third; [`FetchKey::ANEW`] for a batch that is
+    /// gone from its stream.
     pub look: u8,
     /// The region that is asked; a part never mixes regions.
     pub region: Region,
@@ -115,6 +116,9 @@ pub struct FetchKey {
 }
 
 impl FetchKey {
+    /// The look of work that lists again what was lost on the event stream: no look of the planner's.
+    pub const ANEW: u8 = 0;
+
     /// Whether this is the first look of the schedule as it was planned, of which no event can be on its way yet.
     pub fn is_first_attempt(&self) -> bool {
         self.lane == Lane::Live && self.look == 1 && self.continuation == 0
@@ -160,8 +164,60 @@ pub struct ShipKey {
     pub window: Window,
     /// The batch id, which is also the key of its messages: `<region>.<32 hex digits>`.
     pub batch: Arc<str>,
-    /// How often part of it was delivered and the rest handed on.
-    pub continuation: u32,
+    /// Which of its events; `None` for all. The name alone says what is to be sent, so two receipts of one name are the
+    /// same work.
+    pub range: Option<EventRange>,
+}
+
+/// Events of a batch by their places in it, `[from, until)`; never empty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EventRange {
+    from: u32,
+    until: u32,
+}
+
+impl EventRange {
+    /// `[from, until)`, or `None` where it would be empty.
+    pub fn new(from: u32, until: u32) -> Option<Self> {
+        (from < until).then_some(Self { from, until })
+    }
+
+    /// The first place.
+    pub fn from(self) -> u32 {
+        self.from
+    }
+
+    /// The first place that is not in it.
+    pub fn until(self) -> u32 {
+        self.until
+    }
+
+    /// Two ranges that tile this one; `None` for a single event.
+    pub fn halves(self) -> Option<(Self, Self)> {
+        let middle = self.from + (self.until - self.from) / 2;
+        Some((Self::new(self.from, middle)?, Self::new(middle, self.until)?))
+    }
+
+    /// As places of a slice.
+    pub fn places(self) -> std::ops::Range<usize> {
+        self.from as usize..self.until as usize
+    }
+}
+
+impl fmt::Display for EventRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.from, self.until)
+    }
+}
+
+impl FromStr for EventRange {
+    type Err = InvalidReceiptName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidReceiptName> {
+        let (from, until) = text.split_once('-').ok_or(InvalidReceiptName)?;
+        let place = |text: &str| text.parse().map_err(|_| InvalidReceiptName);
+        Self::new(place(from)?, place(until)?).ok_or(InvalidReceiptName)
+    }
 }
 
 impl ShipKey {
@@ -174,7 +230,7 @@ impl ShipKey {
 impl fmt::Display for ShipKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.lane.span(self.window), self.batch)?;
-        if self.continuation > 0 { write!(f, ".{}", self.continuation) } else { Ok(()) }
+        self.range.map_or(Ok(()), |range| write!(f, ".{range}"))
     }
 }
 
@@ -184,17 +240,16 @@ impl FromStr for ShipKey {
     fn from_str(text: &str) -> Result<Self, InvalidReceiptName> {
         let (lane, window, rest) = Lane::split(text).ok_or(InvalidReceiptName)?;
         let fields: Vec<&str> = rest.split('.').collect();
-        let (region, id, continuation) = match fields.as_slice() {
-            [region, id] => (region, id, &"0"),
-            [region, id, continuation] => (region, id, continuation),
+        let (region, id, range) = match fields.as_slice() {
+            [region, id] => (region, id, None),
+            [region, id, range] => (region, id, Some(range.parse()?)),
             _ => return Err(InvalidReceiptName),
         };
         let legal = region.parse::<Region>().is_ok() && !id.is_empty() && id.chars().all(|c| c.is_ascii_alphanumeric());
         if !legal {
             return Err(InvalidReceiptName);
         }
-        let continuation = continuation.parse().map_err(|_| InvalidReceiptName)?;
-        Ok(Self { lane, window, batch: format!("{region}.{id}").into(), continuation })
+        Ok(Self { lane, window, batch: format!("{region}.{id}").into(), range })
     }
 }
 
@@ -297,12 +352,6 @@ impl FromStr for Receipt {
     }
 }
 
-/// Where the receipt of a shipped batch ends up, so that later looks at its window can tell what was sent.
-pub fn seen_name(destination: &Destination, key: &ShipKey) -> String {
-    let continuation = if key.continuation > 0 { format!(".{}", key.continuation) } else { String::new() };
-    format!("seen/{}/{destination}/{}{continuation}", key.lane.span(key.window), key.batch)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -314,7 +363,8 @@ mod tests {
             "owed/fetch/backfill.20260105T0000Z-20260106T0000Z.1.eu-frankfurt-1.12.3~4",
             "held/fetch/20260105T2120Z-20260105T2125Z.2.us-ashburn-1.7~1~1767648300",
             "owed/ship/splunk/20260105T2120Z-20260105T2125Z.us-ashburn-1.00ff~0",
-            "held/ship/on-call-2/20260105T2120Z-20260105T2125Z.us-ashburn-1.00ff.1~2~1767648300",
+            "held/ship/on-call-2/20260105T2120Z-20260105T2125Z.us-ashburn-1.00ff.10-25~2~1767648300",
+            "owed/fetch/20260105T2120Z-20260105T2125Z.0.us-ashburn-1.4294967295~0",
         ] {
             assert_eq!(name.parse::<Receipt>().unwrap().to_string(), name);
         }
@@ -333,6 +383,8 @@ mod tests {
             "owed/ship/Splunk/20260105T2120Z-20260105T2125Z.us-ashburn-1.00ff~0",
             "owed/ship/splunk/20260105T2120Z-20260105T2125Z.us-ashburn-1.~0",
             "owed/ship/splunk/../positions.json~0",
+            "owed/ship/splunk/20260105T2120Z-20260105T2125Z.us-ashburn-1.00ff.25-25~0",
+            "owed/ship/splunk/20260105T2120Z-20260105T2125Z.us-ashburn-1.00ff.1~0",
             "seen/20260105T2120Z-20260105T2125Z/splunk/us-ashburn-1.00ff",
         ] {
             assert_eq!(name.parse::<Receipt>(), Err(InvalidReceiptName), "{name}");
@@ -347,9 +399,16 @@ mod tests {
         assert_eq!(held.to_string(), "held/ship/splunk/20260105T2120Z-20260105T2125Z.us-ashburn-1.00ff~0~1767648300");
         assert_eq!(held.given_back(), owed);
         assert_eq!(held.abandoned().to_string(), "owed/ship/splunk/20260105T2120Z-20260105T2125Z.us-ashburn-1.00ff~1");
-        let Stage::Ship(destination, key) = &owed.stage else { panic!("a ship receipt") };
-        assert_eq!(seen_name(destination, key), "seen/20260105T2120Z-20260105T2125Z/splunk/us-ashburn-1.00ff");
+        let Stage::Ship(_, key) = &owed.stage else { panic!("a ship receipt") };
         assert_eq!(key.region(), "us-ashburn-1");
+    }
+
+    #[test]
+    fn a_range_halves_until_one_event_stands_alone() {
+        let range = |text: &str| text.parse::<EventRange>().unwrap();
+        assert_eq!(range("10-25").halves(), Some((range("10-17"), range("17-25"))));
+        assert_eq!(range("10-12").halves(), Some((range("10-11"), range("11-12"))));
+        assert_eq!(range("10-11").halves(), None);
     }
 
     #[test]

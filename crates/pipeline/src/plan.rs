@@ -19,6 +19,9 @@ pub struct WorkUnit {
     pub end_time: Minute,
     /// 1 for the first look at a window, 2 for the second.
     pub look: u8,
+    /// The minute of the service's clock from which on a later look may take place; else the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Minute>,
 }
 
 impl WorkUnit {
@@ -27,6 +30,11 @@ impl WorkUnit {
         let (left, right) = Window::new(self.start_time, self.end_time)?.halves()?;
         let cut = |window: Window| Self { start_time: window.from(), end_time: window.until(), ..self.clone() };
         Some((cut(left), cut(right)))
+    }
+
+    /// When it may be listed, by the service's clock: what was planned by a wrong one waits for it.
+    pub fn due(&self) -> Timestamp {
+        self.not_before.map_or(self.end_time, |minute| minute.max(self.end_time)).start()
     }
 
     /// The first instant that is asked for.
@@ -73,6 +81,7 @@ pub fn parts<'a>(
             start_time: from,
             end_time: window.until(),
             look,
+            not_before: None,
         };
         let size = unit_bytes(&unit);
         let (number, fits) = match parts.last() {
@@ -99,7 +108,7 @@ pub fn parts<'a>(
 
 /// An upper bound of what a unit adds to a put: its JSON and a message key of at most 128 bytes.
 fn unit_bytes(unit: &WorkUnit) -> usize {
-    256 + unit.region.as_str().len() + unit.compartment.as_str().len()
+    320 + unit.region.as_str().len() + unit.compartment.as_str().len()
 }
 
 #[cfg(test)]

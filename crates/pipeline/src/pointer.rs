@@ -3,7 +3,7 @@
 use oci_names::Ocid;
 use serde::{Deserialize, Serialize};
 
-use crate::{Receipt, State};
+use crate::{Destination, Receipt, State};
 
 /// The service's limit is 64 KB for the whole request, title and escapes included.
 const DOORBELL_MAX_BYTES: usize = 60_000;
@@ -40,6 +40,27 @@ pub struct Pointer {
 pub struct Doorbell {
     /// Worked one after the other while the deadline allows.
     pub pointers: Vec<Pointer>,
+    /// What the planner knows of the destinations.
+    pub word: Word,
+}
+
+/// What a doorbell says of destinations that are down, so that each gets one probe a run and no more.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Word {
+    /// Who puts batches rings none of these: their receipts wait for a probe.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hushed: Vec<Destination>,
+    /// This doorbell is a probe of that level: who delivers all of it says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<u8>,
+}
+
+impl Word {
+    /// How many batches may be sent for a probe, whatever else becomes of the others that it names: one at first, and four
+    /// times as many with each probe that was taken. `None` where this is no probe.
+    pub fn deliveries_max(&self) -> Option<usize> {
+        self.probe.map(|level| 4_usize.saturating_pow(level.into()))
+    }
 }
 
 /// A body is no doorbell.
@@ -65,6 +86,8 @@ pub enum InvalidDoorbell {
 struct Wire {
     v: u64,
     pointers: Vec<WirePointer>,
+    #[serde(flatten)]
+    word: Word,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -102,7 +125,7 @@ impl Doorbell {
             Ok(Pointer { receipt, location: pointer.location })
         };
         let pointers = wire.pointers.into_iter().enumerate().map(read).collect::<Result<_, _>>()?;
-        Ok(Self { pointers })
+        Ok(Self { pointers, word: wire.word })
     }
 
     /// The notification's body.
@@ -111,15 +134,15 @@ impl Doorbell {
             receipt: pointer.receipt.to_string(),
             location: pointer.location.clone(),
         };
-        let wire = Wire { v: 1, pointers: self.pointers.iter().map(pointer).collect() };
+        let wire = Wire { v: 1, pointers: self.pointers.iter().map(pointer).collect(), word: self.word.clone() };
         // Strings and integers only: nothing here can fail to serialise.
         serde_json::to_string(&wire).unwrap_or_default()
     }
 }
 
 /// Spreads `pointers` over doorbells: at least `spread` of them where there are as many pointers (so that as many copies
-/// of the next function start), and none longer than the service takes. Order is kept.
-pub fn group(pointers: Vec<Pointer>, spread: usize) -> Vec<Doorbell> {
+/// of the next function start), and none longer than the service takes. Order is kept; each says `word`.
+pub fn group(pointers: Vec<Pointer>, spread: usize, word: &Word) -> Vec<Doorbell> {
     let per_doorbell = pointers.len().div_ceil(spread.max(1)).max(1);
     let mut doorbells: Vec<Doorbell> = Vec::new();
     let mut bytes = 0;
@@ -134,8 +157,8 @@ pub fn group(pointers: Vec<Pointer>, spread: usize) -> Vec<Doorbell> {
                 bytes += size;
             }
             _ => {
-                doorbells.push(Doorbell { pointers: vec![pointer] });
-                bytes = size;
+                doorbells.push(Doorbell { pointers: vec![pointer], word: word.clone() });
+                bytes = size + word.hushed.iter().map(|name| name.as_str().len() + 8).sum::<usize>();
             }
         }
     }
@@ -173,6 +196,18 @@ mod tests {
     }
 
     #[test]
+    fn a_word_on_destinations_travels_with_the_pointers() {
+        let word = Word { hushed: vec!["splunk".parse().unwrap()], probe: Some(2) };
+        let receipt = RECEIPT.parse().unwrap();
+        let doorbell = &group(vec![Pointer { receipt, location: None }], 1, &word)[0];
+        let body = format!(r#"{{"v":1,"pointers":[{{"receipt":"{RECEIPT}"}}],"hushed":["splunk"],"probe":2}}"#);
+        assert_eq!(doorbell.to_json(), body);
+        assert_eq!(Doorbell::parse(body.as_bytes()).unwrap(), *doorbell);
+        let most = |probe| Word { probe, ..Word::default() }.deliveries_max();
+        assert_eq!([None, Some(0), Some(1), Some(3)].map(most), [None, Some(1), Some(4), Some(64)]);
+    }
+
+    #[test]
     fn a_body_that_is_no_doorbell_says_what_is_wrong_and_repeats_nothing() {
         for (body, expected) in [
             (String::new(), "not a doorbell"),
@@ -200,14 +235,15 @@ mod tests {
     #[test]
     fn pointers_are_spread_and_no_doorbell_is_too_long() {
         let doorbell = Doorbell::parse(pointer(10, 14, 3).as_bytes()).unwrap();
+        let plain = Word::default();
         let many = |n: usize| vec![doorbell.pointers[0].clone(); n];
         let sizes =
             |doorbells: &[Doorbell]| doorbells.iter().map(|doorbell| doorbell.pointers.len()).collect::<Vec<_>>();
-        assert_eq!(sizes(&group(many(0), 4)), [0; 0]);
-        assert_eq!(sizes(&group(many(5), 1)), [5]);
-        assert_eq!(sizes(&group(many(5), 4)), [2, 2, 1]);
-        assert_eq!(sizes(&group(many(5), 5)), [1; 5]);
-        let doorbells = group(many(1000), 1);
+        assert_eq!(sizes(&group(many(0), 4, &plain)), [0; 0]);
+        assert_eq!(sizes(&group(many(5), 1, &plain)), [5]);
+        assert_eq!(sizes(&group(many(5), 4, &plain)), [2, 2, 1]);
+        assert_eq!(sizes(&group(many(5), 5, &plain)), [1; 5]);
+        let doorbells = group(many(1000), 1, &plain);
         assert_eq!(sizes(&doorbells).iter().sum::<usize>(), 1000);
         for doorbell in doorbells {
             let request =

@@ -53,6 +53,19 @@ pub enum SinkFailure {
         /// Status and code.
         answer: String,
     },
+    /// It refuses one event after the other and has taken none: the events are hardly all at fault.
+    #[error(
+        "{host} has refused {refused} events one by one and taken none, the last with {answer}: look at the sourcetype, \
+         its props on the server, and what stands between here and the collector"
+    )]
+    RefusesAll {
+        /// Host and port.
+        host: String,
+        /// How many events it refused in this delivery.
+        refused: usize,
+        /// Status and code of the last refusal.
+        answer: String,
+    },
     /// Nobody knows whether it took what was sent last.
     #[error("{host} may or may not have taken the last body: {answer}")]
     Unknown {

@@ -1,6 +1,7 @@
 //! Destinations: formats, framings and transports.
 //!
-//! A [`Sink`] takes records and answers for each of them: taken, refused for good (and why), surely not taken, or unknown.
+//! A [`Sink`] takes records and answers for each of them: taken, refused for good (and why),
+//! too large, surely not taken, or unknown.
 //! [`SplunkHec`] is the one there is today. A format (an event → bytes) knows no transport, a destination knows no format
 //! beyond handing records to it; the record's own bytes go through both untouched.
 //!

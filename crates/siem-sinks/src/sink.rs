@@ -45,7 +45,7 @@ pub struct Delivery {
     pub outcomes: Vec<Outcome>,
     /// The destination took what it was given but is close to its limits: wait before the next batch.
     pub slow_down: bool,
-    /// Why nothing more was sent; none where every record is taken or refused.
+    /// Why nothing more was sent; none where every record is taken, refused or too large.
     pub failure: Option<SinkFailure>,
 }
 
@@ -56,6 +56,9 @@ pub enum Outcome {
     Taken,
     /// It will never be taken as it is; the reason names no content of the record.
     Refused(Arc<str>),
+    /// Its size alone stands in the way: the destination's limit, or the configured one. A shorter event in its place may
+    /// be taken. The reason names no content of the record.
+    TooLarge(Arc<str>),
     /// Surely not taken: it may be sent again without making a second copy.
     NotSent,
     /// It may have been taken: sending it again may make a second copy, with the same id.

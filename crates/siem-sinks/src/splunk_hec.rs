@@ -33,6 +33,10 @@ use crate::{
 /// the caller comes back later.
 const ATTEMPTS: u32 = 3;
 
+/// How many events the collector may refuse one by one in a delivery in which it takes none, before the delivery ends: so
+/// many faulty events in a row are a faulty setting, and what is refused for good costs somebody's time later.
+const REFUSALS_MAX: usize = 20;
+
 /// Below this a request is not begun: it would likely be cut, and nobody would know whether it was taken.
 const MIN_REQUEST_TIME: Duration = Duration::from_millis(500);
 
@@ -49,7 +53,8 @@ const CHANNEL: &str = "x-splunk-request-channel";
 /// * Where one event spoils a body, the collector has taken those before it; the event is refused, those behind it are
 ///   sent anew. Where it does not say which event it is, the body is halved until the event stands alone; then second
 ///   copies, with the same ids, are the price.
-/// * A body that is too large is halved, down to one event, which is then refused.
+/// * A body that is too large is halved, down to one event, which is then too large.
+/// * A collector that refuses 20 events one by one and takes none is left alone: [`SinkFailure::RefusesAll`].
 pub struct SplunkHec {
     transport: Arc<dyn Transport>,
     uri: Uri,
@@ -124,23 +129,34 @@ impl SplunkHec {
         let mut limit = self.batch_max_bytes;
         let mut max_bytes = limit;
         let mut next = 0;
+        let mut refusals = Refusals::default();
         while let Some(body) = maker.next_body(records, next, max_bytes, &mut delivery.outcomes) {
             match self.send_patiently(&body, deadline).await {
                 Ok(Verdict::Taken { slow_down }) => {
                     mark(&mut delivery.outcomes, &body.members, &Outcome::Taken);
                     delivery.slow_down |= slow_down;
+                    refusals.some_taken = true;
                     next = body.next;
                 }
-                Ok(Verdict::BadEvent { said, .. } | Verdict::TooLarge { said }) if body.members.len() == 1 => {
-                    mark(&mut delivery.outcomes, &body.members, &refused(said));
+                Ok(Verdict::BadEvent { said, .. }) if body.members.len() == 1 => {
+                    mark(&mut delivery.outcomes, &body.members, &Outcome::Refused(reason(said)));
+                    refusals.count(said);
+                    next = body.next;
+                    max_bytes = limit;
+                }
+                Ok(Verdict::TooLarge { said }) if body.members.len() == 1 => {
+                    mark(&mut delivery.outcomes, &body.members, &Outcome::TooLarge(reason(said)));
+                    refusals.count(said);
                     next = body.next;
                     max_bytes = limit;
                 }
                 Ok(Verdict::BadEvent { place: Some(place), said }) if place < body.members.len() => {
                     let (taken, rest) = body.members.split_at(place);
                     mark(&mut delivery.outcomes, taken, &Outcome::Taken);
+                    refusals.some_taken |= !taken.is_empty();
                     if let Some(&bad) = rest.first() {
-                        mark(&mut delivery.outcomes, &[bad], &refused(said));
+                        mark(&mut delivery.outcomes, &[bad], &Outcome::Refused(reason(said)));
+                        refusals.count(said);
                         next = bad + 1;
                     }
                 }
@@ -162,6 +178,13 @@ impl SplunkHec {
                     break;
                 }
             }
+            if let Some(said) = refusals.are_too_many()
+                && delivery.outcomes.iter().any(|outcome| matches!(outcome, Outcome::NotSent | Outcome::Unknown))
+            {
+                let (host, answer) = (self.host.clone(), said.to_string());
+                delivery.failure = Some(SinkFailure::RefusesAll { host, refused: refusals.events, answer });
+                break;
+            }
         }
         delivery
     }
@@ -177,9 +200,10 @@ impl SplunkHec {
             let asked = match &failure {
                 SinkFailure::Busy { retry_after, .. } => *retry_after,
                 SinkFailure::Unreachable { .. } => None,
-                SinkFailure::Configuration { .. } | SinkFailure::Unknown { .. } | SinkFailure::Deadline { .. } => {
-                    return Err(failure);
-                }
+                SinkFailure::Configuration { .. }
+                | SinkFailure::RefusesAll { .. }
+                | SinkFailure::Unknown { .. }
+                | SinkFailure::Deadline { .. } => return Err(failure),
             };
             let pause = pause(attempt, &self.random, asked);
             let time_left = deadline.saturating_duration_since(Instant::now());
@@ -265,8 +289,28 @@ fn mark(outcomes: &mut [Outcome], members: &[usize], outcome: &Outcome) {
     }
 }
 
-fn refused(said: Said) -> Outcome {
-    Outcome::Refused(format!("refused by the collector: {said}").into())
+fn reason(said: Said) -> Arc<str> {
+    format!("refused by the collector: {said}").into()
+}
+
+/// What the collector has refused of one delivery, event by event.
+#[derive(Default)]
+struct Refusals {
+    some_taken: bool,
+    events: usize,
+    last: Option<Said>,
+}
+
+impl Refusals {
+    fn count(&mut self, said: Said) {
+        self.events += 1;
+        self.last = Some(said);
+    }
+
+    /// The last refusal, where so many of them can hardly be the events' fault.
+    fn are_too_many(&self) -> Option<Said> {
+        self.last.filter(|_| !self.some_taken && self.events >= REFUSALS_MAX)
+    }
 }
 
 /// One channel for the life of the client, as the collector asks for.

@@ -12,7 +12,7 @@ use crate::{Deadline, Ids};
 /// How often a batch is begun anew under a new id before the stream counts as down.
 const PUTS_MAX: u32 = 4;
 
-/// How often entries that were refused inside a 200 are sent again under the same id.
+/// How often a batch of which entries were refused inside a 200 is sent again.
 const RESENDS_MAX: u32 = 6;
 
 /// The service takes at most this many messages in one answer.
@@ -42,6 +42,10 @@ pub enum CannotPut {
 /// How many empty pages in a row end a reading: some 20 seconds. One says nothing about the end.
 const EMPTY_PAGES_MAX: u32 = 15;
 
+/// How often in a row a cursor that is refused is set anew: it may have expired, which the service tells in no other way
+/// than that the messages have.
+const CURSORS_MAX: u32 = 3;
+
 /// A batch cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum CannotRead {
@@ -66,8 +70,9 @@ pub enum CannotRead {
 
 /// Puts `values` on the stream as one batch, under a fresh id that begins with `prefix`.
 ///
-/// A put whose outcome is unknown is repeated whole under a new id, so that its orphans are foreign to every reader;
-/// entries that failed inside a 200 are sent again under the same id, they alone.
+/// A put whose outcome is unknown is repeated whole under a new id, so that its orphans are foreign to every reader. So is one
+/// of which some entries failed inside a 200: sent again alone, they would lie behind the others, and a record's place in the
+/// batch is what its receipt goes by.
 ///
 /// # Errors
 /// Where the batch is not on the stream whole by `deadline`.
@@ -92,6 +97,17 @@ pub async fn put_batch(
             }
             Err(CannotPut::Scattered) if puts < PUTS_MAX => {
                 tracing::warn!("the batch came to lie on several partitions; putting it again under a new id");
+            }
+            Err(CannotPut::Entries { failed, count, code })
+                if failed < count && puts < RESENDS_MAX && tokio::time::Instant::now() < deadline =>
+            {
+                tracing::warn!(
+                    failed,
+                    count,
+                    code,
+                    "the stream refused part of the batch; putting it again under a new id"
+                );
+                tokio::time::sleep(Duration::from_millis(100 << puts)).await;
             }
             outcome => return outcome,
         }
@@ -142,12 +158,10 @@ async fn put_once(
         match location {
             Some(location) if failed.is_empty() => return Ok(location),
             // A batch has at least one message, so something failed.
-            _ if resends == RESENDS_MAX || tokio::time::Instant::now() >= deadline => {
-                return Err(CannotPut::Entries { failed: failed.len(), count: values.len(), code });
-            }
-            _ => {}
+            None if resends < RESENDS_MAX && tokio::time::Instant::now() < deadline => {}
+            _ => return Err(CannotPut::Entries { failed: failed.len(), count: values.len(), code }),
         }
-        tracing::warn!(failed = failed.len(), code, "the stream refused part of the batch; sending that part again");
+        tracing::warn!(failed = failed.len(), code, "the stream refused the batch; sending it again");
         tokio::time::sleep(Duration::from_millis(100 << resends)).await;
         resends += 1;
         left = failed;
@@ -165,7 +179,7 @@ pub struct Opened<'a> {
 
 /// Sets a cursor on the batch's first message.
 ///
-/// Cheap beside reading, and it tells the service's time: who races for the batch reads it only once it is his.
+/// Cheap beside reading, and it tells the service's time: who races for the batch reads it only once it has it.
 ///
 /// # Errors
 /// `Gone` where the service knows the place no more; `Client` otherwise.
@@ -182,6 +196,14 @@ pub async fn open_batch<'a>(
     }
 }
 
+/// The next of other partitions' or writers' messages may not be there yet: then the cursor goes behind the last one read.
+fn onwards(location: &Location, next: u64) -> CursorType {
+    match next.checked_sub(1).filter(|_| next > location.offset) {
+        Some(last) => CursorType::AfterOffset(last),
+        None => CursorType::AtOffset(location.offset),
+    }
+}
+
 impl Opened<'_> {
     /// The values of the batch's messages, in order. Messages of others between them are passed over and counted.
     ///
@@ -194,16 +216,28 @@ impl Opened<'_> {
         let mut next = location.offset;
         let mut pause = Duration::from_millis(50);
         let mut empty_pages = 0;
+        let mut cursors = 0;
         loop {
             let wanted = (location.last_offset - next).saturating_add(1).min(GET_LIMIT);
             // At most GET_LIMIT, so it fits.
             let limit = u32::try_from(wanted).unwrap_or(u32::MAX);
             let found = u32::try_from(values.len()).unwrap_or(u32::MAX);
             let streaming = self.client.streaming(self.endpoint);
-            let page = streaming
-                .get_messages(&location.stream, &self.cursor, limit, deadline)
-                .await
-                .map_err(|error| sort(error, found, location))?;
+            let page = match streaming.get_messages(&location.stream, &self.cursor, limit, deadline).await {
+                Ok(page) => page,
+                Err(error) => {
+                    let error = sort(error, found, location);
+                    if cursors == CURSORS_MAX || !matches!(error, CannotRead::Gone { .. }) {
+                        return Err(error);
+                    }
+                    cursors += 1;
+                    let at = onwards(location, next);
+                    let set = streaming.create_cursor(&location.stream, &location.partition, at, deadline).await;
+                    self.cursor = set.map_err(|error| sort(error, found, location))?;
+                    continue;
+                }
+            };
+            cursors = 0;
             let empty = page.messages.is_empty();
             for message in page.messages {
                 if message.offset > location.last_offset {

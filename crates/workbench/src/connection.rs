@@ -10,12 +10,13 @@ use oci_names::Ocid;
 use pipeline::Destination;
 
 /// The keys that send a service's calls elsewhere; `{region}` in a value is replaced.
-const ENDPOINT_KEYS: [(&str, Service); 5] = [
+const ENDPOINT_KEYS: [(&str, Service); 6] = [
     ("oci_endpoint_identity", Service::Identity),
     ("oci_endpoint_audit", Service::Audit),
     ("oci_endpoint_notification", Service::Notifications),
     ("oci_endpoint_object_storage", Service::ObjectStorage),
     ("oci_endpoint_secrets", Service::Secrets),
+    ("oci_endpoint_monitoring", Service::Monitoring),
 ];
 
 /// How a function reaches Oracle Cloud.

@@ -2,7 +2,7 @@
 
 use oci_client::Client;
 use oci_names::Ocid;
-use pipeline::{Pointer, group};
+use pipeline::{Pointer, Word, group};
 
 use crate::Deadline;
 
@@ -15,7 +15,8 @@ pub struct Rung {
     pub unrung: usize,
 }
 
-/// Publishes doorbells for `pointers` on `topic`, at least `spread` of them if there are as many pointers.
+/// Publishes doorbells for `pointers` on `topic`, at least `spread` of them if there are as many pointers; each says
+/// `word`.
 ///
 /// Never fails: a doorbell that was not taken costs time, not events, for its receipts are owed until somebody works on
 /// them. After a refusal nothing more is published: the topic takes 60 a minute.
@@ -23,12 +24,12 @@ pub async fn ring(
     client: &Client,
     topic: &Ocid,
     title: &str,
-    pointers: Vec<Pointer>,
-    spread: usize,
+    (pointers, spread): (Vec<Pointer>, usize),
+    word: &Word,
     deadline: Deadline,
 ) -> Rung {
     let mut rung = Rung::default();
-    for doorbell in group(pointers, spread) {
+    for doorbell in group(pointers, spread, word) {
         if rung.unrung > 0 {
             rung.unrung += doorbell.pointers.len();
             continue;

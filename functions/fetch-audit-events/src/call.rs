@@ -1,9 +1,9 @@
 //! One call: a doorbell's receipts, one after the other, and one ring at the end.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use fn_hyper::{Invocation, Reply};
-use pipeline::{Doorbell, Pointer, Stage};
+use pipeline::{Destination, Doorbell, Owing, Pointer, Stage, Word};
 use serde::Serialize;
 use tokio::time::Instant;
 use workbench::{Deadline, ring};
@@ -21,12 +21,14 @@ pub struct Summary {
     pub untouched: u32,
     /// Events as listed.
     pub listed: u64,
-    /// Events that were on their way already.
-    pub skipped: u64,
-    /// Events put on the stream.
-    pub put: u64,
-    /// Events that no put can hold, set aside.
+    /// Of those, our own reads, replaced by summaries.
+    pub filtered: u64,
+    /// Values that were withheld.
+    pub redacted: u64,
+    /// Events that no put can hold, set aside; a summary of each is put.
     pub dead: u64,
+    /// Events put on the stream and known before, by destination.
+    pub owed: BTreeMap<Destination, Owing>,
     /// Batches owed to destinations.
     pub batches: u32,
     /// Work units handed on to a later call.
@@ -45,6 +47,7 @@ fn soft(deadline: Deadline) -> Deadline {
 ///
 /// Success means that every event listed is owed to its destinations, and that every unit not done is owed again.
 pub async fn handle(app: &App, call: Invocation) -> Reply {
+    app.config.connection.client.begin_call();
     let doorbell = match Doorbell::parse(&call.body) {
         Ok(doorbell) => doorbell,
         Err(error) => {
@@ -77,10 +80,12 @@ pub async fn handle(app: &App, call: Invocation) -> Reply {
             }
         }
     }
-    let topic = &app.config.splunk_topic;
-    let client = &app.config.connection.client;
-    summary.doorbells =
-        ring(client, topic, "ship-to-siem: batches are waiting", pointers, 1, call.deadline).await.doorbells;
+    // A destination that is down gets its probe from the sweep.
+    let hushed = &doorbell.word.hushed;
+    pointers.retain(|pointer| !matches!(&pointer.receipt.stage, Stage::Ship(whose, _) if hushed.contains(whose)));
+    let (client, topic) = (&app.config.connection.client, &app.config.splunk_topic);
+    let title = "ship-to-siem: batches are waiting";
+    summary.doorbells = ring(client, topic, title, (pointers, 1), &Word::default(), call.deadline).await.doorbells;
     let text = serde_json::to_string(&summary).unwrap_or_default();
     tracing::info!(summary = text, failed, "done");
     if failed == 0 {
@@ -109,11 +114,16 @@ async fn work(
     };
     summary.receipts += 1;
     let outcome = receipt::work_off(app, work, soft, deadline).await;
-    summary.listed += outcome.counts.listed;
-    summary.skipped += outcome.counts.skipped;
-    summary.put += outcome.counts.put;
-    summary.dead += outcome.counts.dead;
-    summary.batches += outcome.counts.batches;
+    summary.listed += outcome.account.listed;
+    summary.filtered += outcome.account.filtered;
+    summary.redacted += outcome.account.redacted;
+    summary.dead += outcome.account.dead;
+    for (destination, owing) in outcome.account.owed {
+        let all = summary.owed.entry(destination).or_default();
+        all.put += owing.put;
+        all.known += owing.known;
+    }
+    summary.batches += outcome.batches;
     summary.left += outcome.left;
     pointers.extend(outcome.pointers);
     outcome.error.map_or(Ok(()), Err)

@@ -9,9 +9,11 @@ mod config;
 mod listing;
 mod outbox;
 mod receipt;
+mod redaction;
 
 pub use call::{Summary, handle};
 pub use config::{Config, read};
+pub use redaction::Redaction;
 
 use fn_hyper::config::Problems;
 use workbench::Ids;

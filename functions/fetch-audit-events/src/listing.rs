@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use bytes::Bytes;
+use jiff::SignedDuration;
 use pipeline::{EventHash, WorkUnit, event_hash};
 use tokio::time::Instant;
 use workbench::Deadline;
@@ -11,6 +12,9 @@ use crate::{App, outbox::Outbox};
 
 /// How often a page that broke off is asked for again.
 const PAGE_REPEATS_MAX: u32 = 3;
+
+/// Front ends of one service agree on the time as far as this.
+const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_secs(30);
 
 /// How a unit's listing ended.
 pub(crate) enum Ended {
@@ -26,6 +30,12 @@ pub(crate) enum Ended {
 
 pub(crate) async fn list(app: &App, index: usize, unit: &WorkUnit, outbox: &Outbox<'_>, soft: Deadline) -> Ended {
     if Instant::now() >= soft {
+        return Ended::NotBegun;
+    }
+    // Planned by a clock that was wrong: what the trail holds later would be asked for by nobody.
+    let now = app.config.connection.client.service_time();
+    if now.is_some_and(|now| unit.due() > now + CLOCKS_DIFFER) {
+        tracing::error!(due = %unit.due(), "a work unit is due in the future of the service's clock; it stays owed");
         return Ended::NotBegun;
     }
     match pages(app, index, unit, outbox, soft).await {

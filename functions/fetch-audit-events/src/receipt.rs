@@ -3,14 +3,14 @@
 use std::{collections::HashSet, time::Duration};
 
 use futures_util::{StreamExt, stream};
-use pipeline::{Destination, FetchBody, FetchKey, Location, Pointer, Receipt, WorkUnit};
+use pipeline::{Account, Destination, FetchBody, FetchKey, Location, Pointer, Receipt, WorkUnit};
 use tokio::time::Instant;
 use workbench::{CannotRead, Deadline, hold_until, open_batch};
 
 use crate::{
     App,
     listing::{self, Ended},
-    outbox::{Addressee, Counts, Outbox},
+    outbox::{Addressee, Outbox, Sent},
 };
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -27,8 +27,10 @@ pub(crate) struct Work {
 }
 
 /// What came of it.
+#[derive(Default)]
 pub(crate) struct Outcome {
-    pub(crate) counts: Counts,
+    pub(crate) account: Account,
+    pub(crate) batches: u32,
     /// Doorbells for the batches that were put.
     pub(crate) pointers: Vec<Pointer>,
     /// Units that a later call does.
@@ -36,6 +38,9 @@ pub(crate) struct Outcome {
     /// Why, if it was not for want of time alone.
     pub(crate) error: Option<BoxError>,
 }
+
+/// So many holders that ended without a word, and the work is cut in halves until what ends them stands alone.
+const ATTEMPTS_WHOLE: u32 = 2;
 
 /// Reads the receipt's units and takes it; `None` where it is done or taken.
 pub(crate) async fn take(
@@ -101,6 +106,15 @@ async fn units_at(app: &App, location: &Location, deadline: Deadline) -> Option<
 
 /// Lists the units, puts what they hold, and leaves the ledger telling the truth.
 pub(crate) async fn work_off(app: &App, work: Work, soft: Deadline, deadline: Deadline) -> Outcome {
+    let count = u32::try_from(work.body.units.len()).unwrap_or(u32::MAX);
+    if let Some(halves) = halves(&work) {
+        tracing::error!(receipt = %work.held, "calls end in the middle of this work: cut in halves");
+        let error = hand_on(app, &work, &halves, deadline).await.err();
+        if error.is_some() {
+            abandon(app, &work.held, deadline).await;
+        }
+        return Outcome { left: count, error, ..Outcome::default() };
+    }
     let ready = match destinations(app, &work.body) {
         Ok(destinations) => addressees(app, &work, destinations, soft, deadline).await,
         Err(error) => Err(error),
@@ -109,20 +123,25 @@ pub(crate) async fn work_off(app: &App, work: Work, soft: Deadline, deadline: De
         Ok(Some(addressees)) => addressees,
         not_ready => {
             give_back(app, &work.held, deadline).await;
-            let left = u32::try_from(work.body.units.len()).unwrap_or(u32::MAX);
-            return Outcome { counts: Counts::default(), pointers: Vec::new(), left, error: not_ready.err() };
+            return Outcome { left: count, error: not_ready.err(), ..Outcome::default() };
         }
     };
-    let outbox = Outbox::new(app, &work.key, &addressees, deadline);
+    let redactor = match &app.config.redaction {
+        Some(redaction) => Some(redaction.redactor(&app.config.connection.client, soft).await),
+        None => None,
+    };
+    let outbox = Outbox::new(app, &work.key, &addressees, work.body.anew.as_ref(), redactor, deadline);
     // Futures first, stream second: closures that borrow inside a stream's adaptors defeat the compiler's proof of `Send`.
     let listings: Vec<_> = (work.body.units.iter().enumerate())
         .map(|(index, unit)| listing::list(app, index, unit, &outbox, soft))
         .collect();
     let endings: Vec<Ended> = stream::iter(listings).buffered(app.config.lists_at_once).collect().await;
-    let sent = outbox.close().await;
+    let mut sent = outbox.close().await;
     let mut left = Vec::new();
-    let mut error = sent.error;
+    let mut error = sent.error.take();
+    let mut undone = HashSet::new();
     for (index, (unit, ended)) in work.body.units.iter().zip(endings).enumerate() {
+        let before = left.len();
         match ended {
             Ended::Done if !sent.failed_units.contains(&index) => {}
             Ended::Done | Ended::NotBegun => left.push(unit.clone()),
@@ -142,26 +161,104 @@ pub(crate) async fn work_off(app: &App, work: Work, soft: Deadline, deadline: De
                 error.get_or_insert_with(|| reason.into());
             }
         }
+        if left.len() > before {
+            undone.insert(index);
+        }
     }
-    let left_count = u32::try_from(left.len()).unwrap_or(u32::MAX);
-    if let Err(reason) = close(app, &work, left, deadline).await {
+    let rest = rest(&work.body, left, &undone, &sent, &mut error);
+    let left = rest.as_ref().map_or(0, |body| body.units.len());
+    if let Err(reason) = close(app, &work, &rest, &sent.account, deadline).await {
+        abandon(app, &work.held, deadline).await;
         error.get_or_insert(reason);
     }
-    Outcome { counts: sent.counts, pointers: sent.pointers, left: left_count, error }
-}
-
-/// Removes the receipt, or replaces it by one for the units that are left.
-async fn close(app: &App, work: &Work, left: Vec<WorkUnit>, deadline: Deadline) -> Result<(), BoxError> {
-    if left.is_empty() {
-        return Ok(app.config.ledger.finish(&work.held, deadline).await?);
+    Outcome {
+        account: sent.account,
+        batches: sent.batches,
+        pointers: sent.pointers,
+        left: u32::try_from(left).unwrap_or(u32::MAX),
+        error,
     }
-    let next = FetchKey { continuation: work.key.continuation + 1, ..work.key.clone() };
-    app.config.ledger.owe_listing(&next, &work.body.left(left), deadline).await?;
-    Ok(app.config.ledger.finish(&work.held, deadline).await?)
 }
 
+/// What is left of `body`: the units `left`, those of `undone` anew; none where all is done.
+fn rest(
+    body: &FetchBody,
+    left: Vec<WorkUnit>,
+    undone: &HashSet<usize>,
+    sent: &Sent,
+    error: &mut Option<BoxError>,
+) -> Option<FetchBody> {
+    let Some(anew) = &body.anew else { return (!left.is_empty()).then(|| body.left(left)) };
+    let found = sent.found.iter().filter(|(unit, _)| !undone.contains(unit)).map(|(_, id)| *id).collect();
+    let wanted = anew.without(&found);
+    if wanted.is_done() {
+        return None;
+    }
+    let mut rest = body.left(left);
+    if rest.units.is_empty() {
+        // They were listed once. Until they are listed again this goes on, and is heard.
+        let missing = wanted.ids.len() + wanted.summarised.len();
+        error.get_or_insert_with(|| format!("{missing} events that are listed anew are not in the trail").into());
+        rest.units.clone_from(&body.units);
+    }
+    rest.anew = Some(wanted);
+    Some(rest)
+}
+
+/// Replaces the receipt by its account, what is left being owed before.
+async fn close(
+    app: &App,
+    work: &Work,
+    rest: &Option<FetchBody>,
+    account: &Account,
+    deadline: Deadline,
+) -> Result<(), BoxError> {
+    if let Some(rest) = rest {
+        app.config.ledger.owe_listing(&next(&work.key), rest, deadline).await?;
+    }
+    Ok(app.config.ledger.finish_listing(&work.held, account, deadline).await?)
+}
+
+/// The work in two, where holder after holder ended without a word and there is something to cut.
+fn halves(work: &Work) -> Option<[FetchBody; 2]> {
+    let units = &work.body.units;
+    if work.held.attempts < ATTEMPTS_WHOLE {
+        return None;
+    }
+    let (early, late) = match units.as_slice() {
+        [unit] => unit.halves().map(|(early, late)| (vec![early], vec![late]))?,
+        units => units.split_at_checked(units.len() / 2).map(|(early, late)| (early.to_vec(), late.to_vec()))?,
+    };
+    // Work that is planned anew looks for its events in both.
+    (work.body.anew.is_none() && !early.is_empty()).then(|| [work.body.left(early), work.body.left(late)])
+}
+
+/// Owes `parts` in place of the receipt.
+async fn hand_on(app: &App, work: &Work, parts: &[FetchBody], deadline: Deadline) -> Result<(), BoxError> {
+    for part in parts {
+        app.config.ledger.owe_listing(&next(&work.key), part, deadline).await?;
+    }
+    Ok(app.config.ledger.replace(&work.held, deadline).await?)
+}
+
+fn next(key: &FetchKey) -> FetchKey {
+    FetchKey { continuation: key.continuation + 1, ..key.clone() }
+}
+
+/// Nothing was begun: as it was.
 async fn give_back(app: &App, held: &Receipt, deadline: Deadline) {
-    if let Err(error) = app.config.ledger.give_back(held, deadline).await {
+    let given = app.config.ledger.give_back(held, deadline).await;
+    note(given);
+}
+
+/// Some of it is on its way: the next attempt must know that it is not the first.
+async fn abandon(app: &App, held: &Receipt, deadline: Deadline) {
+    let released = app.config.ledger.release(held, deadline).await;
+    note(released.map(drop));
+}
+
+fn note(outcome: Result<(), ledger::Error>) {
+    if let Err(error) = outcome {
         tracing::warn!(error = &error as &dyn std::error::Error, "the receipt stays held until its time is over");
     }
 }
@@ -202,15 +299,16 @@ async fn addressees(
             HashSet::new()
         } else {
             let (ledger, region) = (&app.config.ledger, key.region.as_str());
-            ledger.on_their_way(key.lane, key.window, region, &destination, deadline).await?
+            let except = work.body.anew.as_ref().map(|anew| anew.replaces.as_str());
+            ledger.on_their_way(key.lane, key.window, region, &destination, except, deadline).await?
         };
         addressees.push(Addressee { destination, known });
     }
     Ok(Some(addressees))
 }
 
-/// Waits until nobody else lists the same events: what he has listed and not put yet is in no list of what is known.
-/// False where he takes too long, or goes first.
+/// Waits until nobody else lists the same events: what another has listed and not put yet is in no list of what is known.
+/// False where the other takes too long, or goes first.
 ///
 /// Of two that meet, the one with the larger name gives way and comes again with the sweep, the other waits for it.
 async fn alone(app: &App, held: &Receipt, soft: Deadline, deadline: Deadline) -> Result<bool, BoxError> {

@@ -1,7 +1,7 @@
 //! A backfill: receipts for past windows, in the same ledger, behind all live work.
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use pipeline::{Backfill, BackfillError, Destination, FetchBody, Minute, Part, Pointer};
+use pipeline::{Backfill, BackfillError, Destination, FetchBody, Minute, Part, Pointer, Word};
 use serde::Serialize;
 use workbench::{Deadline, ring};
 
@@ -55,7 +55,8 @@ pub(crate) async fn run(app: &App, body: &[u8], deadline: Deadline) -> Result<Su
     let first: Vec<Pointer> = pointers.into_iter().take(RUNG_AT_ONCE).collect();
     let count = first.len();
     let title = "fetch-audit-events: a backfill is waiting";
-    let rung = ring(&config.connection.client, &config.audit_topic, title, first, RUNG_AT_ONCE, deadline).await;
+    let (client, topic) = (&config.connection.client, &config.audit_topic);
+    let rung = ring(client, topic, title, (first, RUNG_AT_ONCE), &Word::default(), deadline).await;
     Ok(Summary { status: "owed", receipts, units, rung: count - rung.unrung })
 }
 

@@ -2,11 +2,11 @@
 
 use std::str::FromStr;
 
-use fn_hyper::config::{Problems, Reader, within};
+use fn_hyper::config::{Problems, Reader, Switch, within};
 use ledger::Ledger;
 use oci_client::Endpoint;
 use oci_names::Ocid;
-use pipeline::{Destination, Minute};
+use pipeline::{Destination, Looks, Minute};
 use workbench::{Connection, SecretCell, common_keys, destinations, ocid_of};
 
 /// What the function runs with.
@@ -31,12 +31,18 @@ pub struct Config {
     pub gateway_secret: Option<SecretCell>,
     /// Where the first run begins.
     pub start: Option<Minute>,
-    /// When a window is looked at again, minutes after its end; 0 for never.
-    pub late_after_minutes: u32,
+    /// When a window is looked at again.
+    pub looks: Looks,
     /// The widest window.
     pub max_window_minutes: u32,
     /// How old the list of regions and compartments may become.
     pub scopes_max_age_minutes: u32,
+    /// How far delivery may be behind before the gateway's caller is told.
+    pub lag_objective_minutes: u32,
+    /// Whether metrics are posted.
+    pub metrics: bool,
+    /// Where they belong; `None` for the function's own compartment.
+    pub metrics_compartment: Option<Ocid>,
 }
 
 /// Reads the configuration.
@@ -63,10 +69,25 @@ pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Config, Problems>
     let start = keys.maybe("start", Minute::from_str);
     // Events may be listed some 15 minutes late; 20 leaves a margin.
     let late_after_minutes = keys.optional("late_after_minutes", 20, within(0..=1_440));
+    // A third look, for what is listed later still: an hour, a day. 0, the default, is never. It must come after the second.
+    let look_again_after_minutes = keys.optional("look_again_after_minutes", 0, within(0..=10_080));
+    if let (Some(third), Some(second)) = (look_again_after_minutes, late_after_minutes)
+        && third > 0
+        && (second == 0 || third <= second)
+    {
+        keys.problem("look_again_after_minutes", "expected 0, or more than late_after_minutes, which must not be 0");
+    }
     // After an outage windows are at most this wide: an hour of a busy scope still fits a call.
     let max_window_minutes = keys.optional("max_window_minutes", 60, within(1..=180));
     // New compartments are found this much later, and are then exported from their creation on.
     let scopes_max_age_minutes = keys.optional("scopes_max_age_minutes", 60, within(1..=1_440));
+    // How far the oldest undelivered minute may be behind before the scheduled answer to the gateway turns to 503: an hour
+    // leaves room for a second look and a few failed runs.
+    let lag_objective_minutes = keys.optional("lag_objective_minutes", 60, within(10..=10_080));
+    // Custom metrics in the namespace siem_pipeline; off where Monitoring is not used.
+    let metrics = keys.optional("metrics", Switch::On, Switch::from_str);
+    // The compartment that the metrics belong to. Default: the function's own, as its token says, else the tenancy.
+    let metrics_compartment = keys.maybe("metrics_compartment", compartment);
     keys.finish(|| {
         let common = common?;
         Some(Config {
@@ -80,9 +101,20 @@ pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Config, Problems>
             records_per_fn: records_per_fn?,
             gateway_secret,
             start,
-            late_after_minutes: late_after_minutes?,
+            looks: Looks {
+                second_after: Some(late_after_minutes?).filter(|minutes| *minutes > 0),
+                third_after: Some(look_again_after_minutes?).filter(|minutes| *minutes > 0),
+            },
             max_window_minutes: max_window_minutes?,
             scopes_max_age_minutes: scopes_max_age_minutes?,
+            lag_objective_minutes: lag_objective_minutes?,
+            metrics: metrics? == Switch::On,
+            metrics_compartment,
         })
     })
+}
+
+fn compartment(value: &str) -> Result<Ocid, &'static str> {
+    let ocid = value.parse::<Ocid>().ok().filter(|ocid| matches!(ocid.resource_type(), "compartment" | "tenancy"));
+    ocid.ok_or("expected the OCID of a compartment or of the tenancy")
 }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use ledger::Owed;
 use oci_names::{Ocid, Region};
-use pipeline::{FetchBody, Lane, Location, Minute, Part, Pointer, Scopes, Window, parts};
+use pipeline::{FetchBody, Lane, Location, Minute, Part, Planned, Pointer, Scopes, Window, Windows, parts};
 use workbench::{Deadline, put_batch};
 
 use crate::{App, schedule::RunError};
@@ -15,9 +15,12 @@ pub(crate) const PUT_MAX_BYTES: usize = 1_000_000;
 /// Parts are put side by side: a part is two round trips.
 const PARTS_AT_ONCE: usize = 4;
 
-pub(crate) struct Planned {
+/// What was written.
+pub(crate) struct Written {
     pub(crate) units: usize,
     pub(crate) pointers: Vec<Pointer>,
+    /// For the proof: one entry a look.
+    pub(crate) planned: Vec<Planned>,
 }
 
 /// A scope and the minute that it is owed from.
@@ -34,21 +37,23 @@ enum How {
     Adopt,
 }
 
-/// Writes what both looks need. At a `takeover` a dead planner may have written, and others done, part of it.
+/// Writes what each look needs. At a `takeover` a dead planner may have written, and others done, part of it.
 pub(crate) async fn windows(
     app: &App,
     scopes: &Scopes,
-    first: Option<Window>,
-    second: Option<Window>,
+    windows: Windows,
     takeover: bool,
     deadline: Deadline,
-) -> Result<Planned, RunError> {
+) -> Result<Written, RunError> {
     let cut = |window, look, due: &mut dyn Iterator<Item = Due<'_>>| {
         parts(Lane::Live, window, look, due, app.config.records_per_fn, PUT_MAX_BYTES)
     };
     let mut all: Vec<(Part, How)> = Vec::new();
-    if let Some(window) = first {
-        for part in cut(window, 1, &mut scopes.due(window)) {
+    let mut planned = Vec::new();
+    if let Some(window) = windows.first {
+        let parts = cut(window, 1, &mut scopes.due(window));
+        planned.push(noted(window, 1, &parts));
+        for part in parts {
             // Who catches up may meet what was listed before it fell behind.
             let how = match takeover {
                 true => How::Adopt,
@@ -58,15 +63,31 @@ pub(crate) async fn windows(
             all.push((part, how));
         }
     }
-    if let Some(window) = second {
+    for (look, window) in windows.later() {
         let mut due = scopes.settled().map(|(region, compartment)| (region, compartment, window.from()));
+        let mut parts = cut(window, look, &mut due);
+        planned.push(noted(window, look, &parts));
+        let not_before = window.until().plus(app.config.looks.after(look));
+        parts.iter_mut().flat_map(|part| &mut part.units).for_each(|unit| unit.not_before = Some(not_before));
         let how = if takeover { How::Adopt } else { How::Again };
-        all.extend(cut(window, 2, &mut due).into_iter().map(|part| (part, how)));
+        all.extend(parts.into_iter().map(|part| (part, how)));
     }
     let units = all.iter().map(|(part, _)| part.units.len()).sum();
     let writes: Vec<_> = all.into_iter().map(|(part, how)| write_of_window(app, part, how, deadline)).collect();
     let pointers = stream::iter(writes).buffered(PARTS_AT_ONCE).try_collect().await?;
-    Ok(Planned { units, pointers })
+    Ok(Written { units, pointers, planned })
+}
+
+fn noted(window: Window, look: u8, parts: &[Part]) -> Planned {
+    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    let earliest = parts.iter().map(|part| part.key.window.from()).min();
+    Planned {
+        window,
+        look,
+        parts: count(parts.len()),
+        scopes: count(parts.iter().map(|part| part.units.len()).sum()),
+        earliest: earliest.map_or(window.from(), |from| from.min(window.from())),
+    }
 }
 
 async fn write_of_window(app: &App, part: Part, how: How, deadline: Deadline) -> Result<Pointer, RunError> {

@@ -2,11 +2,11 @@
 
 use jiff::{SignedDuration, Timestamp};
 use ledger::{Swapped, Versioned, Waiting};
-use pipeline::{Minute, Pointer, Positions, Scopes, Stage, Turn, Window};
+use pipeline::{Destination, Minute, Pointer, Positions, Proof, Scopes, Stage, Turn, Windows, Word};
 use workbench::{Deadline, ring};
 
 use crate::{
-    App, plan, refresh,
+    App, plan, prove, refresh,
     schedule::{RunError, Status, Summary},
 };
 
@@ -41,20 +41,28 @@ pub(crate) async fn run(
     };
     let tried_until = tried_until(waiting, positions.planned_until);
     let holder = app.ids.next();
-    let mut planner =
-        Planner { app, now, tried_until, holder, positions, etag, scopes: Seen::Read(scopes), pointers: Vec::new() };
+    let scopes = Seen::Read(scopes);
+    let mut planner = Planner { app, now, waiting, tried_until, holder, positions, etag, scopes, pointers: Vec::new() };
     let outcome = planner.windows(summary, deadline).await;
+    summary.planned_until = Some(planner.positions.planned_until);
     // What was written is rung even where a later window failed.
     let spread = planner.pointers.len().min(DOORBELLS_MAX);
     let (client, topic) = (&app.config.connection.client, &app.config.audit_topic);
     let title = "fetch-audit-events: work units are waiting";
-    summary.doorbells = ring(client, topic, title, planner.pointers, spread, deadline).await.doorbells;
+    let word = Word { hushed: down(waiting), probe: None };
+    summary.doorbells = ring(client, topic, title, (planner.pointers, spread), &word, deadline).await.doorbells;
     outcome
+}
+
+/// The destinations that are down: what is put for them is not rung.
+pub(crate) fn down(waiting: &Waiting) -> Vec<Destination> {
+    waiting.hushed.iter().filter(|(_, level)| **level == 0).map(|(destination, _)| destination.clone()).collect()
 }
 
 struct Planner<'a> {
     app: &'a App,
     now: Timestamp,
+    waiting: &'a Waiting,
     tried_until: Minute,
     holder: String,
     positions: Positions,
@@ -73,18 +81,18 @@ impl Planner<'_> {
     /// Window after window, while time allows.
     async fn windows(&mut self, summary: &mut Summary, deadline: Deadline) -> Result<(), RunError> {
         loop {
-            let late_after = Some(self.app.config.late_after_minutes).filter(|minutes| *minutes > 0);
-            let turn = self.positions.turn(self.now, self.app.config.max_window_minutes, late_after, self.tried_until);
-            let (first, second, takeover) = match turn {
+            let looks = self.app.config.looks;
+            let turn = self.positions.turn(self.now, self.app.config.max_window_minutes, looks, self.tried_until);
+            let (windows, takeover) = match turn {
                 Turn::Busy => {
                     summary.status = Status::Busy;
                     return Ok(());
                 }
                 Turn::Ahead => return Err(RunError::PositionAhead),
-                Turn::Plan { first: None, second: None, .. } => return Ok(()),
-                Turn::Plan { first, second, takeover } => (first, second, takeover),
+                Turn::Plan { windows, .. } if windows.is_empty() => return Ok(()),
+                Turn::Plan { windows, takeover } => (windows, takeover),
             };
-            if !self.window(first, second, takeover, summary, deadline).await? {
+            if !self.window(windows, takeover, summary, deadline).await? {
                 return Ok(());
             }
             let left = deadline.saturating_duration_since(tokio::time::Instant::now());
@@ -94,16 +102,17 @@ impl Planner<'_> {
         }
     }
 
-    /// One pair of windows: lease, scopes, receipts, position. False where another planner was faster.
+    /// One window a look: lease, scopes, receipts, proof of what is over, position. False where another planner was
+    /// faster.
     async fn window(
         &mut self,
-        first: Option<Window>,
-        second: Option<Window>,
+        windows: Windows,
         takeover: bool,
         summary: &mut Summary,
         deadline: Deadline,
     ) -> Result<bool, RunError> {
-        let leased = self.positions.leased(&self.holder, self.now + LEASE, first, second);
+        let looks = self.app.config.looks;
+        let leased = self.positions.leased(&self.holder, self.now + LEASE, windows);
         if !self.swap(leased, deadline).await? {
             summary.status = Status::Busy;
             return Ok(false);
@@ -116,20 +125,27 @@ impl Planner<'_> {
             }
         };
         summary.scopes = scopes.value.count();
-        let planned = plan::windows(self.app, &scopes.value, first, second, takeover, deadline).await?;
-        summary.units += planned.units;
-        summary.receipts += planned.pointers.len();
-        self.pointers.extend(planned.pointers);
-        self.scopes = Seen::Known(refresh::after(self.app, scopes, first, deadline).await?);
-        let second_looks = self.app.config.late_after_minutes > 0;
-        let advanced = self.positions.advanced(first, second, second_looks);
+        let written = plan::windows(self.app, &scopes.value, windows, takeover, deadline).await?;
+        summary.units += written.units;
+        summary.receipts += written.pointers.len();
+        self.pointers.extend(written.pointers);
+        let proven = match summary.windows {
+            0 => prove::due(self.app, self.now, &self.positions, self.waiting, deadline).await,
+            // Once a run: the listing that it goes by is the run's.
+            _ => Vec::new(),
+        };
+        let spans: Vec<_> = proven.iter().filter_map(Proof::window).collect();
+        let advanced = self.positions.proven(&spans).advanced(windows, looks, written.planned);
         if !self.swap(advanced, deadline).await? {
             tracing::warn!("the lease was lost while planning; who took over adopts what was written");
             return Ok(false);
         }
+        // Behind the position: a scope that catches up is asked once more, knowingly, where a planner dies in between. Before
+        // it, who takes over would plan over other scopes than the dead planner, and adopt nothing of what that one wrote.
+        self.scopes = Seen::Known(refresh::after(self.app, scopes, windows.first, deadline).await?);
+        summary.proofs.extend(proven);
         summary.windows += 1;
         summary.status = Status::Planned;
-        summary.planned_until = Some(self.positions.planned_until);
         Ok(true)
     }
 
@@ -148,8 +164,7 @@ impl Planner<'_> {
 /// Up to where every first look has been tried at least once: where the run found the position, or the first window of
 /// which a first attempt waits or works.
 fn tried_until(waiting: &Waiting, planned_until: Minute) -> Minute {
-    let owed = waiting.owed.iter().map(|(receipt, _)| receipt);
-    let untried = owed.chain(&waiting.held).filter_map(|receipt| match &receipt.stage {
+    let untried = waiting.receipts().filter_map(|receipt| match &receipt.stage {
         Stage::Fetch(key) if receipt.attempts == 0 && key.is_first_attempt() => Some(key.window.from()),
         _ => None,
     });
@@ -166,6 +181,6 @@ async fn first_position(app: &App, now: Timestamp, deadline: Deadline) -> Result
         Some(start) if start > minute => Err(RunError::StartAhead),
         Some(start) => Ok(Positions::starting_at(start)),
         None if contents.foreign => Err(RunError::ForeignBucket),
-        None => Ok(Positions::starting_at(minute.minus(app.config.late_after_minutes))),
+        None => Ok(Positions::starting_at(minute.minus(app.config.looks.second_after.unwrap_or_default()))),
     }
 }

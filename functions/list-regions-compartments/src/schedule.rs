@@ -2,16 +2,20 @@
 
 use std::time::Duration;
 
-use pipeline::{Minute, Window};
+use jiff::{SignedDuration, Timestamp};
+use pipeline::{Minute, Proof, Window};
 use serde::Serialize;
 use tokio::time::Instant;
 use workbench::Deadline;
 
-use crate::{App, planner, sweep};
+use crate::{App, health, planner, sweep};
 
 /// Planning ends this long before the call does: the sweep has its share of every run, and nothing waits behind a plan
 /// that hangs.
 const SWEEP_RESERVE: Duration = Duration::from_secs(15);
+
+/// Front ends of one service agree on the time as far as this, besides the time that passes between two answers.
+const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_secs(30);
 
 /// What a run did.
 #[derive(Debug, Default, Serialize)]
@@ -24,10 +28,17 @@ pub(crate) struct Summary {
     pub(crate) units: usize,
     pub(crate) receipts: usize,
     pub(crate) doorbells: usize,
-    released: usize,
-    rung_again: usize,
-    owed: usize,
-    held: usize,
+    pub(crate) released: usize,
+    pub(crate) rung_again: usize,
+    pub(crate) owed: usize,
+    pub(crate) held: usize,
+    /// How far delivery is behind; `None` before the first window is planned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) lag_minutes: Option<i64>,
+    /// Whether that is further than it may be.
+    pub(crate) lags: bool,
+    #[serde(skip)]
+    pub(crate) proofs: Vec<Proof>,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -58,6 +69,8 @@ pub(crate) enum RunError {
     ForeignBucket,
     #[error("the service gave no time")]
     NoTime,
+    #[error("answers of one service differ by {0} seconds in their date: nothing is planned until they agree")]
+    ClocksDisagree(i64),
     #[error("the regions and compartments cannot be listed, and none are known")]
     Scopes(#[source] oci_client::Error),
     #[error("the window {window} was not planned in full")]
@@ -72,11 +85,17 @@ pub(crate) enum RunError {
 pub(crate) async fn run(app: &App, deadline: Deadline) -> Result<Summary, RunError> {
     let ledger = &app.config.ledger;
     // The position first: its answer tells the time, and a listing taken after it shows whatever was planned up to it.
+    let began = Instant::now();
     let positions = ledger.positions(deadline).await;
     let (scopes, waiting) = tokio::join!(ledger.scopes(deadline), ledger.waiting(deadline));
     let waiting = waiting?;
-    let read_at = positions.as_ref().ok().and_then(|known| known.as_ref().map(|known| known.read_at));
-    let now = read_at.or_else(|| app.config.connection.client.service_time()).ok_or(RunError::NoTime)?;
+    let read_at = positions.as_ref().ok().and_then(|known| known.as_ref().and_then(|known| known.read_at));
+    let scopes_read_at = scopes.as_ref().ok().and_then(|known| known.as_ref().and_then(|known| known.read_at));
+    let told = [read_at, scopes_read_at, waiting.read_at];
+    let now = match told.iter().any(Option::is_some) {
+        true => agreed(told, began.elapsed())?,
+        false => app.config.connection.client.service_time().ok_or(RunError::NoTime)?,
+    };
     let mut summary = Summary { owed: waiting.owed.len(), held: waiting.held.len(), ..Summary::default() };
     if waiting.foreign > 0 {
         tracing::error!(
@@ -95,5 +114,38 @@ pub(crate) async fn run(app: &App, deadline: Deadline) -> Result<Summary, RunErr
     let swept = sweep::run(app, now, &waiting, deadline).await;
     summary.released = swept.released;
     summary.rung_again = swept.rung_again;
+    health::tell(app, now, &waiting, &mut summary, outcome.is_err(), deadline).await;
     outcome.map(|()| summary)
+}
+
+/// The time that all answers agree on, the earliest of them. One wrong date would plan windows that are not over yet, and no
+/// look would ever come back to them. Two against one decide nothing: they may have come by the same wrong front end.
+fn agreed(told: [Option<Timestamp>; 3], within: Duration) -> Result<Timestamp, RunError> {
+    let within = CLOCKS_DIFFER + SignedDuration::try_from(within).unwrap_or(SignedDuration::ZERO);
+    let told = || told.into_iter().flatten();
+    let (Some(first), Some(last)) = (told().min(), told().max()) else { return Err(RunError::NoTime) };
+    let apart = last.duration_since(first);
+    if apart > within { Err(RunError::ClocksDisagree(apart.as_secs())) } else { Ok(first) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_is_what_all_answers_agree_on() {
+        let at = |seconds: i64| Timestamp::from_second(1_767_571_200 + seconds).ok();
+        for (told, expected) in [
+            ([at(0), at(1), at(2)], at(0)),
+            ([at(0), at(9_000), at(8)], None),
+            ([at(-9_000), at(3), at(8)], None),
+            ([at(0), at(-9_000), at(9_000)], None),
+            ([at(0), None, at(9_000)], None),
+            ([at(0), None, at(20)], at(0)),
+            ([None, None, at(9)], at(9)),
+        ] {
+            assert_eq!(agreed(told, Duration::ZERO).ok(), expected, "{told:?}");
+        }
+        assert!(agreed([at(0), at(100), None], Duration::from_secs(90)).is_ok(), "a slow answer is no wrong one");
+    }
 }

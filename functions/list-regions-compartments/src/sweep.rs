@@ -5,16 +5,17 @@ use std::collections::BTreeMap;
 use futures_util::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 use ledger::Waiting;
-use pipeline::{Destination, Pointer, Receipt, Stage, State};
+use pipeline::{Destination, Pointer, Receipt, Stage, State, Word};
 use workbench::{Deadline, ring};
 
-use crate::App;
+use crate::{App, planner};
 
 /// A receipt is rung again once it has waited this long: its first doorbell has had its time by then.
 const PAUSE: SignedDuration = SignedDuration::from_secs(60);
 
-/// It doubles with each attempt and each continuation, up to about an hour.
-const DOUBLINGS_MAX: u32 = 6;
+/// It doubles with each attempt and each continuation, up to a quarter of an hour: what a policy hides is asked for rarely,
+/// and what is mended is not kept waiting.
+const DOUBLINGS_MAX: u32 = 4;
 
 /// Notifications a run for each line, beside those of new work.
 const DOORBELLS_MAX: usize = 10;
@@ -26,6 +27,19 @@ const POINTERS_MAX: usize = 200;
 const RELEASES_MAX: usize = 400;
 const RELEASES_AT_ONCE: usize = 8;
 
+/// A probe names so many receipts more than it may deliver: some are gone from the stream, and are listed anew though the
+/// destination is down.
+const SPARE: usize = 50;
+
+/// The holder's clock may be as much too early.
+const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_mins(2);
+
+/// The longest call, a detached one, and the margin that a hold has: no honest hold is longer.
+const HOLD_MAX: SignedDuration = SignedDuration::from_mins(70);
+
+/// The longest call that a trigger makes, and the margin.
+const HOLD_USUAL: SignedDuration = SignedDuration::from_mins(10);
+
 #[derive(Debug, Default)]
 pub(crate) struct Swept {
     pub(crate) released: usize,
@@ -33,8 +47,8 @@ pub(crate) struct Swept {
 }
 
 pub(crate) async fn run(app: &App, now: Timestamp, waiting: &Waiting, deadline: Deadline) -> Swept {
-    let over = waiting.held.iter().filter(|receipt| matches!(receipt.state, State::Held { until } if until <= now));
-    let releases: Vec<_> = over.take(RELEASES_MAX).map(|held| release(app, held, deadline)).collect();
+    let over = waiting.held.iter().filter(|(receipt, modified)| is_over(receipt, *modified, now));
+    let releases: Vec<_> = over.take(RELEASES_MAX).map(|(held, _)| release(app, held, deadline)).collect();
     let released: Vec<Receipt> =
         stream::iter(releases).buffered(RELEASES_AT_ONCE).filter_map(std::future::ready).collect().await;
     let rested = |(receipt, modified): &&(Receipt, Option<Timestamp>)| {
@@ -55,19 +69,44 @@ pub(crate) async fn run(app: &App, now: Timestamp, waiting: &Waiting, deadline: 
     for (line, mut receipts) in lines {
         // The oldest window first, live work before any backfill; keys sort that way.
         receipts.sort_unstable();
-        let (topic, title) = match line {
-            None => (&app.config.audit_topic, "fetch-audit-events: work units are still waiting"),
-            Some(_) => (&app.config.splunk_topic, "ship-to-siem: batches are still waiting"),
+        let probe = line.and_then(|destination| waiting.hushed.get(destination)).copied();
+        let (topic, title, word) = match line {
+            None => {
+                let word = Word { hushed: planner::down(waiting), probe };
+                (&app.config.audit_topic, "fetch-audit-events: work units are still waiting", word)
+            }
+            Some(_) => {
+                let word = Word { hushed: Vec::new(), probe };
+                (&app.config.splunk_topic, "ship-to-siem: batches are still waiting", word)
+            }
         };
-        let pointers: Vec<Pointer> = choose(&receipts, now)
-            .into_iter()
-            .map(|receipt| Pointer { receipt: receipt.clone(), location: None })
-            .collect();
+        let (chosen, spread) = match word.deliveries_max() {
+            Some(deliveries) => (turn(&receipts, now, (deliveries + SPARE).min(POINTERS_MAX)), 1),
+            None => (choose(&receipts, now), DOORBELLS_MAX),
+        };
+        let pointers: Vec<Pointer> =
+            chosen.into_iter().map(|receipt| Pointer { receipt: receipt.clone(), location: None }).collect();
         let count = pointers.len();
-        let rung = ring(client, topic, title, pointers, DOORBELLS_MAX, deadline).await;
+        let rung = ring(client, topic, title, (pointers, spread), &word, deadline).await;
         swept.rung_again += count - rung.unrung;
     }
     swept
+}
+
+/// Whether a hold has ended. One that says it lasts longer than any call was named by a clock that was wrong: it ends when
+/// a call of the usual length would have ended.
+fn is_over(receipt: &Receipt, modified: Option<Timestamp>, now: Timestamp) -> bool {
+    let State::Held { until } = receipt.state else { return false };
+    let absurd = modified.filter(|_| until.duration_since(now) > HOLD_MAX);
+    until + CLOCKS_DIFFER <= now || absurd.is_some_and(|taken| now.duration_since(taken) > HOLD_USUAL)
+}
+
+/// `count` of the receipts, others from minute to minute: one that cannot be done keeps none of the others from its turn.
+fn turn<'a>(receipts: &[&'a Receipt], now: Timestamp, count: usize) -> Vec<&'a Receipt> {
+    let minutes = usize::try_from(now.as_second() / 60).unwrap_or_default();
+    // Runs are some minutes apart: so many places a minute, that no length of the list keeps to the same few beginnings.
+    let from = minutes.wrapping_mul(count.max(1)).checked_rem(receipts.len()).unwrap_or_default();
+    receipts.iter().cycle().skip(from).take(count.min(receipts.len())).copied().collect()
 }
 
 /// The receipts to ring: all, or half of the budget for the newest and half for a stretch of the others that moves on from
@@ -86,7 +125,7 @@ fn choose<'a>(receipts: &[&'a Receipt], now: Timestamp) -> Vec<&'a Receipt> {
 fn pause(receipt: &Receipt) -> SignedDuration {
     let continuation = match &receipt.stage {
         Stage::Fetch(key) => key.continuation,
-        Stage::Ship(_, key) => key.continuation,
+        Stage::Ship(..) => 0,
     };
     let doublings = continuation.saturating_add(receipt.attempts).min(DOUBLINGS_MAX);
     PAUSE * (1 << doublings)
@@ -140,10 +179,37 @@ mod tests {
     }
 
     #[test]
+    fn a_destination_that_is_down_never_gets_the_same_first() {
+        let all = receipts(7);
+        let all: Vec<&Receipt> = all.iter().collect();
+        let mut probed = std::collections::BTreeSet::new();
+        for run in 0..7 {
+            let now = Timestamp::from_second(1_767_571_200 + run * 300).unwrap();
+            let chosen = turn(&all, now, 1);
+            assert_eq!(chosen.len(), 1);
+            probed.extend(chosen);
+        }
+        assert_eq!((probed.len(), turn(&[], Timestamp::UNIX_EPOCH, 1).len()), (7, 0));
+        assert_eq!(turn(&all, Timestamp::UNIX_EPOCH, 16).len(), 7);
+    }
+
+    #[test]
+    fn a_hold_ends_in_its_time_or_when_its_time_makes_no_sense() {
+        let at = |seconds: i64| Timestamp::from_second(1_767_571_200 + seconds).unwrap();
+        for (until, now, over) in
+            [(360, 479, false), (360, 480, true), (4_000, 4_119, false), (86_400, 599, false), (86_400, 601, true)]
+        {
+            let owed: Receipt = "owed/fetch/20260105T0000Z-20260105T0005Z.1.r-1.0~0".parse().unwrap();
+            let held = owed.held_until(at(until));
+            assert_eq!(is_over(&held, Some(at(0)), at(now)), over, "{until} {now}");
+        }
+    }
+
+    #[test]
     fn what_comes_back_again_and_again_rests_longer() {
         let rests = |name: &str| pause(&name.parse().unwrap()).as_secs();
         assert_eq!(rests("owed/fetch/20260105T0000Z-20260105T0005Z.1.r-1.0~0"), 60);
         assert_eq!(rests("owed/fetch/20260105T0000Z-20260105T0005Z.1.r-1.0.2~1"), 480);
-        assert_eq!(rests("owed/fetch/20260105T0000Z-20260105T0005Z.1.r-1.0.900~1"), 3_840);
+        assert_eq!(rests("owed/fetch/20260105T0000Z-20260105T0005Z.1.r-1.0.900~1"), 960);
     }
 }

@@ -24,6 +24,8 @@ pub struct Config {
     pub destination: Destination,
     /// Where it sends.
     pub splunk: SplunkDestination,
+    /// Calls that may end without a word while they work on one event alone, before it becomes a dead letter.
+    pub max_attempts: u32,
 }
 
 /// Reads the configuration.
@@ -56,7 +58,7 @@ pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Config, Problems>
     // source and host of each event; {region} is replaced by the region that the event was fetched in.
     let source = keys.optional("splunk_source_name", defaults.source, text);
     let host = keys.optional("source_host_name", defaults.host, text);
-    // One sourcetype for all audit events, to which the props of the README belong.
+    // One sourcetype for all audit events, to which `splunk/props.conf` belong.
     let sourcetype = keys.optional("splunk_sourcetype", defaults.sourcetype, text);
     // Certificate authorities to trust besides the public ones: PEM text, or the OCID of a secret that holds it.
     let ca = keys.maybe("splunk_ca_pem", text);
@@ -64,6 +66,9 @@ pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Config, Problems>
     let batch_max_bytes = keys.optional("splunk_batch_max_bytes", 900_000, within(10_000..=5_000_000));
     // How long one request may take.
     let timeout_secs = keys.optional("splunk_timeout_secs", 30, within(1..=120));
+    // Calls that may end without a word while they work on one event alone, before it becomes a dead letter. A destination
+    // that is down counts for nothing here.
+    let max_attempts = keys.optional("max_attempts", 5, within(3..=100));
     keys.finish(|| {
         let common = common?;
         let envelope = HecEnvelope { host: host?, source: source?, sourcetype: sourcetype?, index };
@@ -79,6 +84,7 @@ pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Config, Problems>
             streaming_endpoint: common.streaming_endpoint,
             destination: destination?,
             splunk: SplunkDestination::new(settings, token?, ca),
+            max_attempts: max_attempts?,
         })
     })
 }

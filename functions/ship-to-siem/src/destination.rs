@@ -62,7 +62,7 @@ impl SplunkDestination {
         Self { transport: Some(transport), ..self }
     }
 
-    /// Sends `records`, in order. A token that is refused is read anew from the vault, once, if it may have changed.
+    /// Sends `records`, in order, and warns of those that a server with its defaults would cut. A token that is refused is read anew from the vault, once, if it may have changed.
     ///
     /// # Errors
     /// Where the collector cannot be set up.
@@ -73,12 +73,23 @@ impl SplunkDestination {
         deadline: Deadline,
     ) -> Result<Delivery, CannotSetUp> {
         let sink = self.sink.get_or_try_init(|| self.set_up(client, deadline)).await?;
+        let long = longer_than_truncate(records);
+        if long > 0 {
+            // The collector takes them either way, and no answer tells what the server's props do to them.
+            let sourcetype = self.settings.envelope.sourcetype.as_str();
+            tracing::warn!(
+                long,
+                sourcetype,
+                "events of more than 10,000 bytes: Splunk cuts them unless the props of the sourcetype say TRUNCATE = 0"
+            );
+        }
         let mut delivery = sink.deliver(records, deadline).await;
         let refused = matches!(delivery.failure, Some(SinkFailure::Configuration { .. }));
         if !refused || !self.token.may_have_changed() {
             return Ok(delivery);
         }
-        let settled = |outcome: &&Outcome| matches!(outcome, Outcome::Taken | Outcome::Refused(_));
+        let settled =
+            |outcome: &&Outcome| matches!(outcome, Outcome::Taken | Outcome::Refused(_) | Outcome::TooLarge(_));
         let done = delivery.outcomes.iter().take_while(settled).count();
         match self.renew(sink, client, deadline).await {
             Ok(()) => {
@@ -108,6 +119,8 @@ impl SplunkDestination {
             envelope: self.settings.envelope.clone(),
             batch_max_bytes: self.settings.batch_max_bytes,
             request_timeout: self.settings.timeout,
+            // A simulation is to be the same each time.
+            seed: self.transport.as_ref().map(|_| 0),
             ..HecConfig::new(self.settings.url.clone(), token)
         };
         Ok(SplunkHec::new(config, transport)?)
@@ -125,6 +138,13 @@ impl SplunkDestination {
         };
         Ok(roots.with_private_ca(pem.as_bytes())?)
     }
+}
+
+/// What Splunk keeps of an event of a sourcetype without a `TRUNCATE` of its own.
+const TRUNCATE_BYTES: usize = 10_000;
+
+fn longer_than_truncate(records: &[Record]) -> usize {
+    records.iter().filter(|record| record.raw.len() > TRUNCATE_BYTES).count()
 }
 
 /// The collector's URL from its host or URL, and its port.
@@ -154,6 +174,19 @@ pub(crate) fn splunk_url(value: &str, port: Option<u16>) -> CollectorUrl {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn r_49_events_that_splunk_would_cut_by_default_are_counted_and_the_props_that_prevent_it_are_shipped() {
+        let records =
+            [9_999, 10_000, 10_001, 200_000].map(|bytes| Record { raw: vec![b'x'; bytes].into(), region: None });
+        assert_eq!(longer_than_truncate(&records), 2);
+        let props = include_str!("../../../splunk/props.conf");
+        let stanza = format!("[{}]", HecEnvelope::default().sourcetype);
+        assert!(
+            props.lines().any(|line| line == stanza) && props.lines().any(|line| line == "TRUNCATE = 0"),
+            "{props}"
+        );
+    }
 
     #[test]
     fn the_collector_is_named_by_host_and_port_or_by_url() {

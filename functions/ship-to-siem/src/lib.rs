@@ -2,16 +2,20 @@
 //!
 //! Order: take the receipt → send → keep it under `seen/`. Success means that every record of the receipt is taken by the
 //! destination or lies as a dead letter; where it is not, the receipt is owed again and the call fails, so that nobody
-//! takes a destination that is down for one that works.
+//! takes a destination that is down for one that works. A direct call redrives dead letters.
 
 mod call;
 mod config;
 mod destination;
 mod receipt;
 
+mod letters;
+mod redrive;
+
 pub use call::{Summary, handle};
 pub use config::{Config, read};
 pub use destination::SplunkDestination;
+pub use redrive::Redriven;
 
 use fn_hyper::config::Problems;
 

@@ -2,15 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
-use jiff::Timestamp;
-use ledger::{DeadLetter, Taken};
+use jiff::{SignedDuration, Timestamp};
+use ledger::Taken;
 use oci_client::Client;
-use pipeline::{Pointer, Receipt, ShipBody, ShipKey, unpack};
+use pipeline::{Destination, EventRange, Pointer, Receipt, ShipKey, Tally, unpack};
 use siem_sinks::{Outcome as RecordOutcome, Record};
 use tokio::time::Instant;
-use workbench::{Deadline, hold_until, open_batch};
+use workbench::{CannotRead, Deadline, Opened, hold_until, open_batch};
 
-use crate::App;
+use crate::{App, letters::Letters};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -23,142 +23,246 @@ const SLOW_DOWN: Duration = Duration::from_secs(1);
 /// The largest inflated batch that is read: four times what fetch makes by default, and as much as it can be set to.
 const INFLATED_MAX_BYTES: u64 = 16 * 1024 * 1024;
 
+/// So many holders that ended without a word, and the batch is cut in halves until what ends them stands alone.
+const ATTEMPTS_WHOLE: u32 = 2;
+
+/// The longest pause between two tries to tell the ledger what was delivered.
+const PAUSE_MAX: Duration = Duration::from_secs(20);
+
+/// The longest retention of a stream. A stream that is gone answers as one that may not be read, so what was put before
+/// then is taken for lost.
+const RETENTION_MAX: SignedDuration = SignedDuration::from_hours(168);
+
 /// What became of a receipt.
 pub(crate) enum Outcome {
     /// It was done, or somebody else has it.
     Gone,
     /// Every record is delivered or dead.
-    Shipped { delivered: u64, dead: u64 },
+    Shipped(Tally),
     /// The destination failed; what it has not taken is owed again.
-    Owed { delivered: u64, dead: u64 },
+    Owed(Tally),
+    /// It is not to be sent as it is: cut in halves, or listed anew, which is owed now.
+    Replaced,
 }
 
 pub(crate) async fn ship(app: &App, pointer: &Pointer, key: &ShipKey, deadline: Deadline) -> Result<Outcome, BoxError> {
     let (ledger, client) = (&app.config.ledger, &app.config.connection.client);
-    // A continuation's body says how much is done already; else the doorbell says all.
-    let (location, done) = match &pointer.location {
-        Some(location) if key.continuation == 0 => (location.clone(), 0),
-        _ => match ledger.ship_body(&pointer.receipt, deadline).await? {
-            Some(body) => (body.location, body.done as usize),
+    let location = match &pointer.location {
+        Some(location) => location.clone(),
+        None => match ledger.ship_body(&pointer.receipt, deadline).await? {
+            Some(body) => body.location,
             None => return Ok(Outcome::Gone),
         },
     };
     // Reading waits until the race is won; the cursor costs little and tells the service's time.
-    let opened = open_batch(client, &app.config.streaming_endpoint, &location, deadline).await?;
+    let opened = open_batch(client, &app.config.streaming_endpoint, &location, deadline).await;
     let started = now(client)?;
     let held = match ledger.take(&pointer.receipt, hold_until(started, deadline), deadline).await? {
         Taken::Held(held) => held,
         Taken::Gone => return Ok(Outcome::Gone),
     };
-    let read = match opened.read(deadline).await {
-        Ok(values) => records(&values, key).map_err(BoxError::from),
-        Err(error) => Err(error.into()),
-    };
-    let records = match read {
-        Ok(records) => records,
-        Err(error) => {
-            give_back(app, &held, deadline).await;
-            return Err(error);
-        }
-    };
-    let work = Work { app, held, key, records: &records, started, deadline };
-    work.send(done).await
+    let work = Work { app, held, key, started, deadline };
+    let outcome = work.run(opened).await;
+    if outcome.is_err()
+        && let Err(error) = ledger.give_back(&work.held, deadline).await
+    {
+        tracing::warn!(error = &error as &dyn std::error::Error, "the receipt stays held until its time is over");
+    }
+    outcome
 }
 
 struct Work<'a> {
     app: &'a App,
     held: Receipt,
     key: &'a ShipKey,
-    records: &'a [Record],
     started: Timestamp,
     deadline: Deadline,
 }
 
 impl Work<'_> {
-    async fn send(&self, done: usize) -> Result<Outcome, BoxError> {
+    /// On an error the receipt may still be held.
+    async fn run(&self, opened: Result<Opened<'_>, CannotRead>) -> Result<Outcome, BoxError> {
+        let is_suspect = self.held.attempts >= ATTEMPTS_WHOLE;
+        if is_suspect && let Some(outcome) = self.split().await? {
+            return Ok(outcome);
+        }
+        let read = match opened {
+            Ok(opened) => opened.read(self.deadline).await,
+            Err(error) => Err(error),
+        };
+        match read {
+            Ok(values) => match records(&values, self.key) {
+                Ok(records) if is_suspect && self.held.attempts >= self.app.config.max_attempts => {
+                    self.bury(&records).await
+                }
+                Ok(records) => self.send(&records).await,
+                // Damaged on the stream, and so as good as gone.
+                Err(error) => self.plan_anew(error.into()).await,
+            },
+            Err(error @ CannotRead::Gone { .. }) => self.plan_anew(error.into()).await,
+            Err(CannotRead::Client(error)) if error.status().is_some_and(|status| status.as_u16() == 404) => {
+                self.look_for(error.into()).await
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Sends what the receipt names of the batch's `records`.
+    async fn send(&self, records: &[Record]) -> Result<Outcome, BoxError> {
         let (app, deadline) = (self.app, self.deadline);
-        let rest = self.records.get(done..).unwrap_or_default();
+        let Some((range, rest)) = self.named(records) else { return self.plan_anew(TOO_FEW.into()).await };
         // The ledger must still be told what became of it.
         let left = deadline.saturating_duration_since(Instant::now());
         let sending = deadline - (left / 4).min(LEDGER_RESERVE);
-        let delivery = match app.config.splunk.deliver(&app.config.connection.client, rest, sending).await {
-            Ok(delivery) => delivery,
-            Err(error) => {
-                give_back(app, &self.held, deadline).await;
-                return Err(error.into());
-            }
-        };
-        let (mut delivered, mut dead, mut settled) = (0, 0, 0);
-        for (index, (record, outcome)) in rest.iter().zip(&delivery.outcomes).enumerate() {
+        let delivery = app.config.splunk.deliver(&app.config.connection.client, rest, sending).await?;
+        // Letters and summaries have time of their own: what was taken behind a record that cannot be set aside is sent again.
+        let letters = self.letters(deadline - (left / 8).min(LEDGER_RESERVE / 2));
+        let mut tally = Tally::default();
+        for (record, outcome) in rest.iter().zip(&delivery.outcomes) {
             match outcome {
-                RecordOutcome::Taken => delivered += 1,
-                RecordOutcome::Refused(reason) => {
-                    if let Err(error) = self.bury(done + index, record, reason).await {
+                RecordOutcome::Taken => tally.sent += 1,
+                RecordOutcome::Refused(_) | RecordOutcome::TooLarge(_) => {
+                    if let Err(error) = letters.set_aside(record, outcome).await {
                         tracing::error!(
-                            error = &error as &dyn std::error::Error,
-                            "a refused record cannot be laid down; it stays owed"
+                            error = error.as_ref() as &dyn std::error::Error,
+                            "a refused record cannot be set aside; it stays owed"
                         );
                         break;
                     }
-                    dead += 1;
+                    tally.dead += 1;
                 }
                 RecordOutcome::NotSent | RecordOutcome::Unknown => break,
             }
-            settled += 1;
         }
-        if settled == rest.len() {
-            app.config.ledger.finish(&self.held, deadline).await?;
+        let settled = range.from() + tally.sent + tally.dead;
+        let Some(left) = EventRange::new(settled, range.until()) else {
+            self.persist(|| app.config.ledger.finish_batch(&self.held, None, tally, deadline)).await?;
             // Only once the ledger knows: a kill in this pause must not send the batch again.
             if delivery.slow_down {
                 tracing::warn!("the destination's queue is nearly full: pausing");
                 tokio::time::sleep(SLOW_DOWN).await;
             }
-            return Ok(Outcome::Shipped { delivered, dead });
-        }
+            return Ok(Outcome::Shipped(tally));
+        };
         if let Some(failure) = &delivery.failure {
             tracing::error!(
                 error = failure as &dyn std::error::Error,
-                delivered,
-                left = rest.len() - settled,
+                sent = tally.sent,
+                left = left.until() - left.from(),
                 "the destination did not take everything; the rest is owed again"
             );
         }
-        self.owe_rest(done + settled, settled > 0).await?;
-        Ok(Outcome::Owed { delivered, dead })
+        self.owe_rest(EventRange::new(range.from(), settled), left, tally).await?;
+        Ok(Outcome::Owed(tally))
     }
 
-    /// Owes what is left: as it was, or, where part is settled, under a new receipt that says how much.
-    async fn owe_rest(&self, done: usize, progressed: bool) -> Result<(), BoxError> {
+    /// Owes what is left: as it was, or, where part is `settled`, under a receipt for the rest.
+    async fn owe_rest(&self, settled: Option<EventRange>, left: EventRange, tally: Tally) -> Result<(), BoxError> {
         let (ledger, deadline) = (&self.app.config.ledger, self.deadline);
-        if !progressed {
-            return Ok(ledger.give_back(&self.held, deadline).await?);
-        }
-        let body: Option<ShipBody> = ledger.ship_body(&self.held, deadline).await?;
-        let Some(mut body) = body else {
-            return Err(
-                "the receipt is gone while it was held: the sweep gave it away, and it is sent once more".into()
-            );
-        };
-        // At most as many as the batch holds.
-        body.done = u32::try_from(done).unwrap_or(u32::MAX);
-        Ok(ledger.hand_on(&self.held, &body, deadline).await?)
+        let Some(settled) = settled else { return Ok(ledger.give_back(&self.held, deadline).await?) };
+        let body = self.persist(|| ledger.ship_body(&self.held, deadline)).await?;
+        let Some(body) = body else { return Err(TAKEN_AWAY.into()) };
+        let rest = [left];
+        self.persist(|| ledger.owe_ranges(&self.held, &rest, &body, deadline)).await?;
+        self.persist(|| ledger.finish_batch(&self.held, Some(settled), tally, deadline)).await?;
+        Ok(())
     }
 
-    async fn bury(&self, index: usize, record: &Record, reason: &str) -> Result<(), ledger::Error> {
-        let client = &self.app.config.connection.client;
-        let letter = DeadLetter {
-            destination: self.app.config.destination.as_str().to_owned(),
-            key: format!("{}.{index}", self.key),
-            reason: reason.to_owned(),
-            attempts: self.held.attempts + 1,
-            first_try: self.started,
-            last_try: client.service_time().unwrap_or(self.started),
-            record: record.raw.clone(),
-        };
-        tracing::error!(key = letter.key, reason, "a record was refused for good; it lies as a dead letter");
-        self.app.config.ledger.bury(&letter, self.deadline).await
+    async fn persist<T, F>(&self, step: impl Fn() -> F) -> Result<T, ledger::Error>
+    where
+        F: Future<Output = Result<T, ledger::Error>>,
+    {
+        persist(step, self.deadline).await
+    }
+
+    /// The events that the receipt names, and their places in the batch.
+    fn named<'r>(&self, records: &'r [Record]) -> Option<(EventRange, &'r [Record])> {
+        let count = u32::try_from(records.len()).unwrap_or(u32::MAX);
+        let range = self.key.range.or(EventRange::new(0, count))?;
+        Some((range, records.get(range.places())?))
+    }
+
+    /// Cuts the receipt in halves. `None` where one event stands alone.
+    async fn split(&self) -> Result<Option<Outcome>, BoxError> {
+        let (ledger, deadline) = (&self.app.config.ledger, self.deadline);
+        let Some(body) = ledger.ship_body(&self.held, deadline).await? else { return Err(TAKEN_AWAY.into()) };
+        let range = self.key.range.or(EventRange::new(0, body.events));
+        let Some((early, late)) = range.and_then(EventRange::halves) else { return Ok(None) };
+        tracing::error!(receipt = %self.held, "calls end in the middle of this batch: cut in halves");
+        let halves = [early, late];
+        self.persist(|| ledger.owe_ranges(&self.held, &halves, &body, deadline)).await?;
+        // A half that is delivered while the whole still waits would be delivered with it again.
+        self.persist(|| ledger.replace(&self.held, deadline)).await?;
+        Ok(Some(Outcome::Replaced))
+    }
+
+    /// An event that stood alone and ended one call after the other becomes a dead letter.
+    async fn bury(&self, records: &[Record]) -> Result<Outcome, BoxError> {
+        let Some((_, [record])) = self.named(records) else { return self.plan_anew(TOO_FEW.into()).await };
+        let reason = format!("{} calls ended while they worked on it", self.held.attempts);
+        self.letters(self.deadline).bury(record, &reason).await?;
+        let tally = Tally { sent: 0, dead: 1 };
+        self.persist(|| self.app.config.ledger.finish_batch(&self.held, None, tally, self.deadline)).await?;
+        Ok(Outcome::Shipped(tally))
+    }
+
+    fn letters(&self, sending: Deadline) -> Letters<'_> {
+        let (app, key, deadline) = (self.app, self.key, self.deadline);
+        Letters { app, key, attempts: self.held.attempts + 1, first_try: self.started, sending, deadline }
+    }
+
+    /// The stream is not there, or may not be read: `error` does not tell which.
+    async fn look_for(&self, error: BoxError) -> Result<Outcome, BoxError> {
+        let body = self.app.config.ledger.ship_body(&self.held, self.deadline).await?;
+        let put_at = body.and_then(|body| body.put_at);
+        if put_at.is_some_and(|put_at| self.started.duration_since(put_at) > RETENTION_MAX) {
+            return self.plan_anew(error).await;
+        }
+        Err(error)
+    }
+
+    /// The batch is not on the stream any more: owes that exactly its events are listed anew, in place of this receipt.
+    async fn plan_anew(&self, reason: BoxError) -> Result<Outcome, BoxError> {
+        let (ledger, deadline) = (&self.app.config.ledger, self.deadline);
+        let Some(body) = ledger.ship_body(&self.held, deadline).await? else { return Err(TAKEN_AWAY.into()) };
+        let destination: &Destination = &self.app.config.destination;
+        let Some((key, work)) = body.planned_anew(destination, self.key) else { return Err(reason) };
+        self.persist(|| ledger.owe_listing(&key, &work, deadline)).await?;
+        self.persist(|| ledger.replace(&self.held, deadline)).await?;
+        tracing::warn!(
+            receipt = %self.held,
+            error = reason.as_ref() as &dyn std::error::Error,
+            events = work.anew.map_or(0, |anew| anew.ids.len()),
+            "a batch is gone from the event stream; its events are listed anew"
+        );
+        Ok(Outcome::Replaced)
     }
 }
+
+/// Tells the ledger what became of a record or a receipt, again and again until `deadline`: what it is not told is done, and
+/// sent, twice. Each such step may be repeated.
+pub(crate) async fn persist<T, F>(step: impl Fn() -> F, deadline: Deadline) -> Result<T, ledger::Error>
+where
+    F: Future<Output = Result<T, ledger::Error>>,
+{
+    let mut pause = Duration::from_secs(1);
+    loop {
+        match step().await {
+            Err(error) if Instant::now() + pause < deadline => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the ledger cannot be told what became of a batch; telling it again"
+                );
+            }
+            outcome => return outcome,
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(PAUSE_MAX);
+    }
+}
+
+const TOO_FEW: &str = "the batch holds fewer events than its receipt names";
+const TAKEN_AWAY: &str = "the receipt is gone while it was held: the sweep gave it away, and it is sent once more";
 
 /// The records of a batch, in order.
 fn records(values: &[bytes::Bytes], key: &ShipKey) -> Result<Vec<Record>, pipeline::CannotUnpack> {
@@ -170,12 +274,6 @@ fn records(values: &[bytes::Bytes], key: &ShipKey) -> Result<Vec<Record>, pipeli
         }
     }
     Ok(records)
-}
-
-async fn give_back(app: &App, held: &Receipt, deadline: Deadline) {
-    if let Err(error) = app.config.ledger.give_back(held, deadline).await {
-        tracing::warn!(error = &error as &dyn std::error::Error, "the receipt stays held until its time is over");
-    }
 }
 
 fn now(client: &Client) -> Result<Timestamp, BoxError> {

@@ -21,15 +21,33 @@ where
     }
 }
 
-/// `true` or `false`.
-///
-/// # Errors
-/// For anything else: a `yes` that counts as `false` would be found out too late.
-pub fn flag(value: &str) -> Result<bool, &'static str> {
-    match value {
-        "true" => Ok(true),
-        "false" => Ok(false),
-        _ => Err("expected true or false"),
+/// What is `on` or `off`, and nothing else: a `yes` that counts as `off` would be found out too late.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Switch {
+    /// `on`.
+    On,
+    /// `off`.
+    Off,
+}
+
+impl FromStr for Switch {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "on" => Ok(Self::On),
+            "off" => Ok(Self::Off),
+            _ => Err("expected on or off"),
+        }
+    }
+}
+
+impl Display for Switch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::On => "on",
+            Self::Off => "off",
+        })
     }
 }
 
@@ -49,11 +67,12 @@ mod tests {
     }
 
     #[test]
-    fn a_flag_is_true_or_false_and_nothing_else() {
-        for (value, flagged) in
-            [("true", Some(true)), ("false", Some(false)), ("yes", None), ("TRUE", None), ("1", None)]
+    fn a_switch_is_on_or_off_and_nothing_else() {
+        for (value, switch) in
+            [("on", Some(Switch::On)), ("off", Some(Switch::Off)), ("yes", None), ("ON", None), ("true", None)]
         {
-            assert_eq!(flag(value).ok(), flagged, "{value}");
+            assert_eq!(value.parse().ok(), switch, "{value}");
         }
+        assert_eq!(Switch::Off.to_string(), "off");
     }
 }

@@ -44,7 +44,7 @@ fn a_level_that_does_not_exist_is_a_problem_by_itself() {
 
 #[test]
 fn a_start_that_panics_is_a_failed_start() {
-    let mut function = Function::ready(&[("start_panics", "true")]);
+    let mut function = Function::ready(&[("start_panics", "on")]);
     assert_eq!(function.log(&["\"level\":\"error\"", "asked to panic in the start"]).len(), 1);
     check(&mut function);
 }

@@ -15,9 +15,13 @@ async fn one_listing_tells_owed_from_held_and_counts_what_is_neither() {
         format!("owed/ship/splunk/{SPAN}.us-ashburn-1.00ff~0"),
     ];
     let held = [format!("held/fetch/{SPAN}.2.us-ashburn-1.0~0~1767648300"), {
-        format!("held/ship/on-call/{SPAN}.us-ashburn-1.00ff.1~1~1767648300")
+        format!("held/ship/on-call/{SPAN}.us-ashburn-1.00ff.1-2~1~1767648300")
     }];
     let foreign = ["held/readme.txt".to_owned(), "owed/".to_owned(), format!("owed/fetch/{SPAN}.1.us-ashburn-1.0")];
+    let hushed = ["hush/second~2", "hush/splunk~3", "hush/splunk~1"];
+    for name in hushed {
+        house.cloud.storage().put(BUCKET, name, "{}");
+    }
     let elsewhere = [
         format!("seen/{SPAN}/splunk/us-ashburn-1.00ff"),
         "positions.json".into(),
@@ -31,7 +35,9 @@ async fn one_listing_tells_owed_from_held_and_counts_what_is_neither() {
     let waiting = house.ledger.waiting(deadline()).await.unwrap();
     let names = |receipts: Vec<&Receipt>| receipts.into_iter().map(ToString::to_string).collect::<Vec<_>>();
     assert_eq!(names(waiting.owed.iter().map(|(receipt, _)| receipt).collect()), owed);
-    assert_eq!(names(waiting.held.iter().collect()), held);
+    assert_eq!(names(waiting.held.iter().map(|(receipt, _)| receipt).collect()), held);
+    let levels: Vec<(&str, u8)> = waiting.hushed.iter().map(|(name, level)| (name.as_str(), *level)).collect();
+    assert_eq!(levels, [("second", 2), ("splunk", 1)]);
     assert_eq!(waiting.foreign, 3);
     let written = waiting.owed.iter().map(|(_, modified)| modified.unwrap());
     assert!(written.into_iter().all(|at_| at_ >= at("00:00:00") && at_ < at("00:01:00")));
@@ -79,7 +85,7 @@ async fn batches_do_not_wait_behind_listing_work_of_more_than_one_look() {
     let waiting = house.ledger.waiting(deadline()).await.unwrap();
     let mut names: Vec<String> = waiting.owed.iter().map(|(receipt, _)| receipt.to_string()).collect();
     assert!(ships.iter().all(|ship| names.contains(ship)), "they starve");
-    assert_eq!(waiting.held.iter().map(ToString::to_string).collect::<Vec<_>>(), [held]);
+    assert_eq!(waiting.held.iter().map(|(receipt, _)| receipt.to_string()).collect::<Vec<_>>(), [held]);
     let listed = names.len();
     names.sort();
     names.dedup();
@@ -90,11 +96,15 @@ async fn batches_do_not_wait_behind_listing_work_of_more_than_one_look() {
 async fn side_by_side_are_those_at_work_on_the_same_region_lane_and_minutes() {
     let house = house().await;
     // Held until 00:10; asked at 00:05.
-    let (until, over) = (at("00:10:00").as_second(), at("00:05:00").as_second());
+    let (until, over) = (at("00:10:00").as_second(), at("00:00:00").as_second());
     let mine = format!("held/fetch/{SPAN}.2.us-ashburn-1.0~0~{until}");
     for (name, meets) in [
         (mine.clone(), false),
-        (format!("held/fetch/{SPAN}.2.us-ashburn-1.1~0~{until}"), true),
+        // Another part of the same plan has other scopes.
+        (format!("held/fetch/{SPAN}.2.us-ashburn-1.1~0~{until}"), false),
+        (format!("held/fetch/{SPAN}.2.us-ashburn-1.1.3~0~{until}"), false),
+        (format!("held/fetch/{SPAN}.0.us-ashburn-1.1~0~{until}"), true),
+        (format!("held/fetch/20260105T2124Z-20260105T2200Z.2.us-ashburn-1.1~0~{until}"), true),
         (format!("held/fetch/{SPAN}.1.us-ashburn-1.0~0~{until}"), true),
         (format!("held/fetch/{SPAN}.2.us-ashburn-1.0.1~0~{until}"), true),
         (format!("held/fetch/20260105T2124Z-20260105T2200Z.1.us-ashburn-1.0~0~{until}"), true),
@@ -122,4 +132,33 @@ async fn side_by_side_are_those_at_work_on_the_same_region_lane_and_minutes() {
     let ship = receipt(&format!("held/ship/splunk/{SPAN}.us-ashburn-1.00ff~0~{until}"));
     house.cloud.storage().put(BUCKET, &mine, "{}");
     assert_eq!(house.ledger.side_by_side(&ship, at("00:05:00"), deadline()).await.unwrap(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_destination_that_is_down_comes_back_level_by_level_and_falls_back_at_once() {
+    let house = house().await;
+    let splunk = "splunk".parse().unwrap();
+    let level = async |house: &crate::house::House| {
+        house.ledger.waiting(deadline()).await.unwrap().hushed.values().next().copied()
+    };
+    assert_eq!(level(&house).await, None);
+    for _ in 0..2 {
+        house.ledger.hush(&splunk, deadline()).await.unwrap();
+        assert_eq!(level(&house).await, Some(0));
+    }
+    for expected in [Some(1), Some(2)] {
+        let before = level(&house).await.unwrap();
+        house.ledger.relieve(&splunk, before, deadline()).await.unwrap();
+        assert_eq!(level(&house).await, expected);
+        // A second call that took the same probe changes nothing.
+        house.ledger.relieve(&splunk, before, deadline()).await.unwrap();
+        assert_eq!(level(&house).await, expected);
+    }
+    house.ledger.hush(&splunk, deadline()).await.unwrap();
+    assert_eq!(level(&house).await, Some(0));
+    for before in [0, 1, 2, 3] {
+        house.cloud.faults().inject(local_oci::Fault::anywhere().containing("hush").times(1).cut_after());
+        house.ledger.relieve(&splunk, before, deadline()).await.unwrap();
+    }
+    assert_eq!(house.names(), [""; 0]);
 }

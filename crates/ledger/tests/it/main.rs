@@ -3,6 +3,7 @@
 
 mod house;
 
+mod letters;
 mod listing;
 mod on_their_way;
 mod races;

@@ -1,10 +1,13 @@
 //! A bucket that cannot be reached is never taken for an empty one.
 
-use ledger::{DeadLetter, Ledger};
+use ledger::{DeadLetter, Ledger, Versioned};
 use local_oci::Fault;
 use pipeline::{Lane, Minute, Positions};
 
-use crate::house::{House, at, batch, deadline, house, listing, receipt, stage};
+use crate::{
+    house::{House, at, batch, deadline, finish, house, listing, receipt, stage},
+    letters::letter,
+};
 
 const SHIP: &str = "owed/ship/splunk/20260105T2120Z-20260105T2125Z.us-ashburn-1.00ff~0";
 const FETCH: &str = "owed/fetch/20260105T2120Z-20260105T2125Z.1.us-ashburn-1.0~0";
@@ -16,16 +19,10 @@ async fn failures(ledger: &Ledger) -> Vec<(&'static str, Option<ledger::Error>)>
     let position = Positions::starting_at(Minute::floor(at("00:00:00")));
     let splunk = "splunk".parse().unwrap();
     let pipeline::Stage::Fetch(key) = fetch.stage.clone() else { panic!("a fetch receipt") };
-    let letter = DeadLetter {
-        destination: "splunk".into(),
-        key: "k".into(),
-        reason: "r".into(),
-        attempts: 1,
-        first_try: at("00:00:00"),
-        last_try: at("00:00:00"),
-        record: "{}".into(),
-    };
-    let way = ledger.on_their_way(Lane::Live, key.window, "us-ashburn-1", &splunk, deadline()).await;
+    let letter = Versioned { value: letter("{}", "r"), etag: "etag".to_owned(), read_at: None };
+    let shared = DeadLetter { owed_to: vec!["splunk".into(), "second".into()], ..letter.value.clone() };
+    let shared = Versioned { value: shared, ..letter.clone() };
+    let way = ledger.on_their_way(Lane::Live, key.window, "us-ashburn-1", &splunk, None, deadline()).await;
     vec![
         ("positions", ledger.positions(deadline()).await.err()),
         ("scopes", ledger.scopes(deadline()).await.err()),
@@ -41,12 +38,22 @@ async fn failures(ledger: &Ledger) -> Vec<(&'static str, Option<ledger::Error>)>
         ("take", ledger.take(&ship, at("00:05:00"), deadline()).await.err()),
         ("give back", ledger.give_back(&ship_held, deadline()).await.err()),
         ("release", ledger.release(&ship_held, deadline()).await.err()),
-        ("finish a batch", ledger.finish(&ship_held, deadline()).await.err()),
-        ("finish a listing", ledger.finish(&fetch_held, deadline()).await.err()),
-        ("hand on", ledger.hand_on(&ship_held, &batch(&[1]), deadline()).await.err()),
+        ("finish a batch", finish(ledger, &ship_held).await.err()),
+        ("finish a listing", finish(ledger, &fetch_held).await.err()),
+        ("owe ranges", ledger.owe_ranges(&ship_held, &["0-1".parse().unwrap()], &batch(&[1]), deadline()).await.err()),
+        ("replace", ledger.replace(&ship_held, deadline()).await.err()),
+        ("hush", ledger.hush(&splunk, deadline()).await.err()),
+        ("relieve", ledger.relieve(&splunk, 0, deadline()).await.err()),
+        ("relieve for good", ledger.relieve(&splunk, 3, deadline()).await.err()),
+        ("seen", ledger.seen(key.window.from(), key.window.until(), deadline()).await.err()),
         ("fetch body", ledger.fetch_body(&fetch, deadline()).await.err()),
         ("ship body", ledger.ship_body(&ship, deadline()).await.err()),
-        ("bury", ledger.bury(&letter, deadline()).await.err()),
+        ("bury", ledger.bury(&letter.value, deadline()).await.err()),
+        ("letters", ledger.letters(&["splunk"], None, None, deadline()).await.err()),
+        ("letter", ledger.letter(&letter.value.name(), deadline()).await.err()),
+        ("resolve", ledger.resolve(&letter, "splunk", deadline()).await.err()),
+        ("resolve for one of two", ledger.resolve(&shared, "splunk", deadline()).await.err()),
+        ("refuse again", ledger.refuse_again(&letter, "r", at("00:00:00"), deadline()).await.err()),
     ]
 }
 

@@ -130,24 +130,25 @@ impl State {
         let scope = &self.scopes[scope];
         let planned = self.planned[scope.planned.clone()].iter().map(|planned| {
             let id = EventNumber::Generated(planned.index).id(seed);
-            (id, planned.processed_ms, planned.visible_ms(), planned.fingerprint)
+            (id, planned.processed_ms, planned.visible_ms(), planned.fingerprint, false)
         });
         let reads = scope.reads.iter().map(|number| {
             let read = &self.reads[*number as usize];
-            (EventNumber::OwnRead(*number).id(seed), read.at_ms, read.visible_ms(), read.fingerprint)
+            (EventNumber::OwnRead(*number).id(seed), read.at_ms, read.visible_ms(), read.fingerprint, true)
         });
         let added = scope.added.iter().map(|number| {
             let added = &self.added[*number as usize];
-            (added.id.clone(), added.processed_ms, added.visible_ms, fingerprint(&added.bytes))
+            (added.id.clone(), added.processed_ms, added.visible_ms, fingerprint(&added.bytes), false)
         });
         let rows = planned.chain(reads).chain(added).filter(|(_, processed_ms, ..)| *processed_ms < until_ms);
-        rows.map(|(id, processed_ms, visible_ms, print)| ExpectedEvent {
+        rows.map(|(id, processed_ms, visible_ms, print, is_own_read)| ExpectedEvent {
             id,
             region: scope.region.clone(),
             compartment: scope.compartment.clone(),
             processed: timestamp(processed_ms),
             visible_from: timestamp(visible_ms),
             fingerprint: (print != 0).then_some(print),
+            is_own_read,
         })
         .collect()
     }

@@ -83,6 +83,7 @@ mod tests {
             processed,
             visible_from: processed,
             fingerprint,
+            is_own_read: false,
         }
     }
 

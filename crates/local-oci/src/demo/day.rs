@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use local_oci::LocalOci;
 use local_oci::schedule::{self, HealthCheck, Ring};
+use serde::Serialize;
 
 use crate::furnish::{BUCKET, PLANNER, ROUTE, TICK, TICK_HEADER};
 
@@ -38,6 +39,17 @@ pub(crate) struct Course {
     pub(crate) is_settled: bool,
     /// The first names of what waits.
     pub(crate) left: Vec<String>,
+    /// What the ledger has proven of itself by then.
+    pub(crate) proof: Proof,
+}
+
+/// The lines of `proof/`, counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Proof {
+    /// Windows whose numbers add up.
+    pub(crate) windows: u64,
+    /// Windows that cannot be accounted for.
+    pub(crate) gaps: u64,
 }
 
 /// Runs the schedule through the day, and then on until everything is settled.
@@ -65,7 +77,8 @@ pub(crate) async fn run(
         let left = left(cloud, day);
         if left.is_empty() || cloud.clock().now() >= give_up {
             let is_settled = left.is_empty();
-            return Ok(Course { rings, is_settled, left: left.into_iter().take(LEFT_MAX).collect() });
+            let left = left.into_iter().take(LEFT_MAX).collect();
+            return Ok(Course { rings, is_settled, left, proof: proof(cloud) });
         }
         rings += ring_once(cloud, &check).await.len();
     }
@@ -94,6 +107,20 @@ fn left(cloud: &LocalOci, day: Day) -> Vec<String> {
     let waits = |name: &String| name.starts_with("owed/") || name.starts_with("held/");
     left.extend(cloud.storage().objects(BUCKET).into_iter().filter(waits));
     left
+}
+
+fn proof(cloud: &LocalOci) -> Proof {
+    let mut proof = Proof::default();
+    for name in cloud.storage().objects(BUCKET).into_iter().filter(|name| name.starts_with("proof/")) {
+        let lines = cloud.storage().get(BUCKET, &name).unwrap_or_default();
+        for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            let line: serde_json::Value = serde_json::from_slice(line).unwrap_or_default();
+            // A line that is none counts as a gap.
+            let holds = line["until"].is_string() && line["gaps"].is_null();
+            *(if holds { &mut proof.windows } else { &mut proof.gaps }) += 1;
+        }
+    }
+    proof
 }
 
 #[cfg(test)]
@@ -132,6 +159,8 @@ mod tests {
         put("seen/a", "");
         put("owed/fetch/a~0", "");
         put("held/ship/splunk/b~0~1", "");
+        put("proof/2026-01-05/a", "{\"until\":\"x\"}\n{\"until\":\"x\",\"gaps\":[\"y\"]}\n");
+        assert_eq!(proof(&cloud), Proof { windows: 1, gaps: 1 });
         check(&["held/ship/splunk/b~0~1", "owed/fetch/a~0"]);
     }
 }

@@ -9,7 +9,7 @@ use local_oci::{FunctionReport, LocalOci, OwnCost};
 use serde::Serialize;
 
 use super::compare::Comparison;
-use super::day::{Course, Day};
+use super::day::{Course, Day, Proof};
 use crate::furnish::{BUCKET, Furniture};
 
 /// What is known of a day beside what the cloud has counted.
@@ -33,6 +33,7 @@ pub(crate) struct Summary {
     scopes: usize,
     rings: usize,
     settled: bool,
+    proof: Proof,
     /// Events before the horizon, those of the functions' own reads among them.
     generated: Option<u64>,
     /// How many reads of the trail have left an event in it, before and after the horizon.
@@ -115,6 +116,7 @@ impl Summary {
             scopes: frame.scopes,
             rings: course.rings,
             settled: course.is_settled,
+            proof: course.proof,
             generated: comparison.map(|it| it.generated),
             own_reads: cloud.audit().own_reads(),
             sent: shipped(cloud).saturating_sub(dead),
@@ -230,6 +232,7 @@ impl fmt::Display for Summary {
             writeln!(f, "{:<26}{:>10}", "collector, posts", grouped(hec.posts))?;
             writeln!(f, "{:<26}{:>10}", "collector, KB", grouped(hec.bytes / 1000))?;
         }
+        writeln!(f, "{:<26}{:>10}", "windows proven", grouped(self.proof.windows))?;
         if self.kills > 0 {
             writeln!(f, "{:<26}{:>10}", "containers killed", grouped(self.kills))?;
         }

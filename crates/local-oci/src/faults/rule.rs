@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use http::StatusCode;
+use jiff::SignedDuration;
 
 use crate::call::Call;
 use crate::router::Operation;
@@ -38,12 +39,16 @@ pub enum Effect {
     DelayAfter(Duration),
     /// The answer promises its whole length and ends after so many bytes.
     TruncateBody(usize),
-    /// PutMessages: 200, but the entries of these indices are not taken.
+    /// The answer's `date` header is so far ahead of the time; behind it, where this is negative.
+    WrongDate(SignedDuration),
+    /// PutMessages, PostMetricData: 200, but the entries of these indices are not taken.
     FailEntries(Vec<usize>),
     /// GetMessages: at most so many messages, although there are more.
     ShortRead(usize),
     /// GetMessages: none, and the next cursor stays in its place.
     EmptyRead,
+    /// GetMessages (and whatever else takes a cursor): 400, as if the cursor had expired.
+    ExpiredCursor,
     /// PublishMessage: 202, but nothing is ever delivered.
     LoseDelivery,
     /// PublishMessage: delivered twice to each subscription.
@@ -65,9 +70,11 @@ impl Effect {
             Self::Delay(_) => "Delay",
             Self::DelayAfter(_) => "DelayAfter",
             Self::TruncateBody(_) => "TruncateBody",
+            Self::WrongDate(_) => "WrongDate",
             Self::FailEntries(_) => "FailEntries",
             Self::ShortRead(_) => "ShortRead",
             Self::EmptyRead => "EmptyRead",
+            Self::ExpiredCursor => "ExpiredCursor",
             Self::LoseDelivery => "LoseDelivery",
             Self::DoubleDelivery => "DoubleDelivery",
             Self::DelayDelivery(_) => "DelayDelivery",
@@ -84,10 +91,12 @@ impl Effect {
             | Self::CutAfter
             | Self::Delay(_)
             | Self::DelayAfter(_)
-            | Self::TruncateBody(_) => false,
+            | Self::TruncateBody(_)
+            | Self::WrongDate(_) => false,
             Self::FailEntries(_)
             | Self::ShortRead(_)
             | Self::EmptyRead
+            | Self::ExpiredCursor
             | Self::LoseDelivery
             | Self::DoubleDelivery
             | Self::DelayDelivery(_)
@@ -184,6 +193,18 @@ impl Fault {
         self.answer(404, "BucketNotFound")
     }
 
+    /// Answers 404 `NotAuthorizedOrNotFound`, as a service does once a policy is revoked.
+    #[must_use]
+    pub fn revoked_policy(self) -> Self {
+        self.answer(404, "NotAuthorizedOrNotFound")
+    }
+
+    /// [`Effect::WrongDate`].
+    #[must_use]
+    pub fn wrong_date(self, ahead: SignedDuration) -> Self {
+        self.with(Effect::WrongDate(ahead))
+    }
+
     /// [`Effect::CutBefore`].
     #[must_use]
     pub fn cut_before(self) -> Self {
@@ -224,6 +245,12 @@ impl Fault {
     #[must_use]
     pub fn empty_read(self) -> Self {
         self.with(Effect::EmptyRead)
+    }
+
+    /// [`Effect::ExpiredCursor`].
+    #[must_use]
+    pub fn expired_cursor(self) -> Self {
+        self.with(Effect::ExpiredCursor)
     }
 
     /// [`Effect::LoseDelivery`].

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Weak};
 
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::watch;
+use tokio::sync::futures::OwnedNotified;
 
 use crate::clock::{BusyGuard, Clock};
 use crate::cloud::Cloud;
@@ -28,7 +28,8 @@ pub(super) fn begin(cloud: &Arc<Cloud>, message: Published, functions: Vec<Strin
     });
     let mut state = cloud.topics.lock();
     let Some(topic) = state.topics.get(&message.topic) else { return };
-    let overtaken = topic.overtaken.subscribe();
+    // Whoever waits is woken in the order of the messages, so that a simulation is the same run each time.
+    let overtaken = Arc::clone(&topic.overtaken);
     if is_lost {
         return;
     }
@@ -41,7 +42,7 @@ pub(super) fn begin(cloud: &Arc<Cloud>, message: Published, functions: Vec<Strin
             message: message.clone(),
             function: function.clone(),
         };
-        let overtaken = waits_for_next.then(|| overtaken.clone());
+        let overtaken = waits_for_next.then(|| Arc::clone(&overtaken).notified_owned());
         // Taken here and not in the task: a leaping clock must not leap between publish and delivery.
         let busy = cloud.clock.busy();
         let not_before = delay.and_then(|delay| message.at.checked_add(delay).ok());
@@ -65,15 +66,17 @@ impl Task {
         &self,
         mut busy: Option<BusyGuard>,
         not_before: Option<Timestamp>,
-        overtaken: Option<watch::Receiver<u64>>,
+        overtaken: Option<OwnedNotified>,
     ) {
         if let Some(not_before) = not_before {
             self.clock.sleep_until(not_before).await;
         }
-        if let Some(mut overtaken) = overtaken {
+        if let Some(overtaken) = overtaken {
             let until = self.clock.now().checked_add(REORDER_MAX).unwrap_or(Timestamp::MAX);
             tokio::select! {
-                _ = overtaken.changed() => {}
+                // The same order each time, so that a simulation is the same run.
+                biased;
+                () = overtaken => {}
                 () = self.clock.sleep_until(until) => {}
             }
         }
@@ -93,7 +96,7 @@ impl Task {
             let mut state = cloud.topics.lock();
             state.pending -= 1;
             if let Some(topic) = state.topics.get(&self.message.topic) {
-                topic.overtaken.send_modify(|count| *count += 1);
+                topic.overtaken.notify_waiters();
             }
         }
     }

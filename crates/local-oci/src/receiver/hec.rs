@@ -48,6 +48,7 @@ struct State {
     acks: Acks,
     faults: Vec<Rule>,
     answers: BTreeMap<u16, u64>,
+    struck: BTreeMap<&'static str, u64>,
     requests: u64,
     bytes: u64,
 }
@@ -78,24 +79,27 @@ impl HecReceiver {
     /// [`Cut`], where a fault ends the connection without an answer.
     pub async fn handle(&self, request: Request<Bytes>) -> Result<Response<Bytes>, Cut> {
         let fault = self.fault(&request);
-        let mut keeps = true;
-        match &fault {
+        let fault = fault.as_ref();
+        match fault {
             Some(HecFault::Busy { code, retry_after_secs }) => return Ok(self.busy(*code, *retry_after_secs)),
             Some(HecFault::BalancerPage { status }) => return Ok(balancer_page(*status)),
-            Some(HecFault::CutBefore) => return Err(Cut),
+            Some(HecFault::CutBefore | HecFault::CutAfterReading { kept: false }) => return Err(Cut),
+            Some(HecFault::Silent { kept: false }) => pending().await,
             Some(HecFault::Slow(duration)) => tokio::time::sleep(*duration).await,
-            Some(HecFault::CutAfterReading { kept } | HecFault::Silent { kept }) => keeps = *kept,
-            Some(HecFault::SlowDown { .. }) | None => {}
+            Some(
+                HecFault::CutAfterReading { kept: true }
+                | HecFault::Silent { kept: true }
+                | HecFault::SlowDown { .. }
+                | HecFault::Half
+                | HecFault::FirstThenBusy { .. },
+            )
+            | None => {}
         }
-        let slow_down = match &fault {
-            Some(HecFault::SlowDown { code }) => Some(*code),
-            _ => None,
-        };
-        let response = if keeps { Some(self.answer(&request, slow_down)) } else { None };
-        match (&fault, response) {
-            (Some(HecFault::Silent { .. }), _) => pending().await,
-            (Some(HecFault::CutAfterReading { .. }), _) | (_, None) => Err(Cut),
-            (_, Some(response)) => Ok(response),
+        let response = self.answer(&request, fault);
+        match fault {
+            Some(HecFault::Silent { .. }) => pending().await,
+            Some(HecFault::CutAfterReading { .. } | HecFault::Half) => Err(Cut),
+            _ => Ok(response),
         }
     }
 
@@ -186,6 +190,11 @@ impl HecReceiver {
         self.lock().answers.clone()
     }
 
+    /// How often each fault has struck: `"Half" → 3`.
+    pub fn counts(&self) -> BTreeMap<&'static str, u64> {
+        self.lock().struck.clone()
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -200,7 +209,9 @@ impl HecReceiver {
         state.bytes += request.body().len() as u64;
         let rule = state.faults.iter_mut().find(|rule| rule.left != Some(0) && (rule.condition)(request))?;
         rule.left = rule.left.map(|left| left - 1);
-        Some(rule.fault.clone())
+        let fault = rule.fault.clone();
+        *state.struck.entry(fault.name()).or_default() += 1;
+        Some(fault)
     }
 
     fn busy(&self, code: u16, retry_after_secs: Option<u64>) -> Response<Bytes> {
@@ -211,7 +222,7 @@ impl HecReceiver {
         response
     }
 
-    fn answer(&self, request: &Request<Bytes>, slow_down: Option<u16>) -> Response<Bytes> {
+    fn answer(&self, request: &Request<Bytes>, fault: Option<&HecFault>) -> Response<Bytes> {
         let Some(endpoint) = Endpoint::of(request.uri().path()) else {
             return self.reply(&Problem::new(Code(404)), None);
         };
@@ -221,20 +232,29 @@ impl HecReceiver {
         }
         let served = match endpoint {
             Endpoint::Health => return self.reply(&Problem::new(Code::HEALTHY), None),
-            Endpoint::Event | Endpoint::Raw => self.take(request, endpoint),
+            Endpoint::Event | Endpoint::Raw => self.take(request, endpoint, fault),
             Endpoint::Ack => match self.query_acks(request) {
                 Ok(response) => return response,
                 Err(problem) => Err((problem, None)),
             },
         };
         match served {
-            Ok(ack_id) => self.reply(&Problem::new(slow_down.map_or(Code::SUCCESS, Code)), ack_id),
+            Ok(ack_id) => match fault {
+                Some(HecFault::FirstThenBusy { code, retry_after_secs, .. }) => self.busy(*code, *retry_after_secs),
+                Some(HecFault::SlowDown { code }) => self.reply(&Problem::new(Code(*code)), ack_id),
+                _ => self.reply(&Problem::new(Code::SUCCESS), ack_id),
+            },
             Err((problem, ack_id)) => self.reply(&problem, ack_id),
         }
     }
 
     /// Takes the events of a post; `Ok` holds the id to ask acknowledgement for, and `Err` one for the part taken.
-    fn take(&self, request: &Request<Bytes>, endpoint: Endpoint) -> Result<Option<u64>, (Problem, Option<u64>)> {
+    fn take(
+        &self,
+        request: &Request<Bytes>,
+        endpoint: Endpoint,
+        fault: Option<&HecFault>,
+    ) -> Result<Option<u64>, (Problem, Option<u64>)> {
         let refused = |code| (Problem::new(code), None);
         let token = self.token(request).map_err(refused)?;
         let channel = channel(request).map_err(refused)?;
@@ -248,11 +268,12 @@ impl HecReceiver {
             _ => body::events(&body, token, settings),
         };
         let mut state = self.lock();
-        let taken = parsed.events.len();
+        let good = parsed.events.len();
+        let taken = fault.map_or(good, |fault| fault.takes(good));
         if taken > 0 {
             state.store.begin_post();
         }
-        for event in &parsed.events {
+        for event in parsed.events.iter().take(taken) {
             state.store.push(event, settings.keep_raw);
         }
         let has_ack = token.ack && taken > 0;

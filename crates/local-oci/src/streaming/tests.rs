@@ -239,6 +239,19 @@ async fn cursors_expire_and_die_with_what_they_stood_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_cursor_expires_on_demand() {
+    let bench = bench(1);
+    bench.put_values(&["a"]).await;
+    let cursor = bench.cursor(json!({"partition": "0", "type": "TRIM_HORIZON"})).await.expect("a cursor");
+    bench.cloud.faults().inject(Fault::on("GetMessages").times(1).expired_cursor());
+    let reply = bench.get(&cursor, 1).await;
+    assert_eq!((reply.status.as_u16(), &reply.json["code"]), (400, &json!("InvalidParameter")));
+    assert_eq!(reply.json["message"], "the cursor has expired");
+    assert_eq!(values(&bench.get(&cursor, 1).await), ["a"]);
+    assert_eq!(bench.cloud.faults().counts()[&("GetMessages".to_owned(), "ExpiredCursor")], 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn others_write_between_and_offsets_skip() {
     let bench = bench(1);
     bench.cloud.streams().configure(|settings| (settings.foreign_every, settings.gap_every) = (Some(2), Some(4)));

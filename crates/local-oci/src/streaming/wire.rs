@@ -453,7 +453,9 @@ impl At<'_> {
             .call
             .query("cursor")
             .ok_or_else(|| Refused::new(StatusCode::BAD_REQUEST, "MissingParameter", "the cursor is missing"))?;
-        let lifetime: SignedDuration = self.settings.cursor_lifetime;
+        // A negative lifetime: no cursor is young enough.
+        let is_expired = self.request.effects.contains(&Effect::ExpiredCursor);
+        let lifetime = if is_expired { SignedDuration::MIN } else { self.settings.cursor_lifetime };
         Cursor::decode(cursor, self.id, self.stream.generation, self.request.now, lifetime)
             .map(|cursor| cursor.position)
             .map_err(Refused::invalid)

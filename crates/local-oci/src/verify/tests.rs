@@ -1,6 +1,8 @@
 //! The golden vectors of the official SDK (`fixtures/cases.json`, from the reference page "OCI wire facts", 1.12), each
 //! accepted as it is and refused once anything about it changes.
 
+use std::sync::Arc;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -30,7 +32,7 @@ impl Golden {
         let text = |name: &str| file[name].as_str().expect("a string").to_owned();
         let key = public_key(KEY).expect("the test key");
         assert_eq!(fingerprint(&key), text("fingerprint"));
-        let principals = Principals::new(fixture_keys().0);
+        let principals = Principals::new(fixture_keys().0, Arc::default());
         principals.add_api_key(&text("tenancy"), &text("user"), "test", &text("fingerprint"), key.clone());
         // The vectors' token is signed by nobody, so its key id is known by name, with its key.
         let caller = Caller { kind: PrincipalKind::Resource, ..Caller::anonymous() };
@@ -54,7 +56,7 @@ impl Golden {
 
     fn verify_at(&self, call: &Call, now: Timestamp) -> Result<Caller, Refusal> {
         let short_list = route(call).is_ok_and(|operation| operation.may_be_signed_without_body());
-        self.principals.verify(call, short_list, now)
+        self.principals.verify(call, short_list, now, now)
     }
 
     /// Every case but the one without `host`.
@@ -224,7 +226,7 @@ fn the_short_list_is_for_put_object_and_put_messages_alone() {
         if call.method == http::Method::GET || call.headers.contains_key("x-content-sha256") {
             continue;
         }
-        let signed_as_anything_else = golden.principals.verify(&call, false, golden.now);
+        let signed_as_anything_else = golden.principals.verify(&call, false, golden.now, golden.now);
         if signed_as_anything_else == Err(Refusal::NotSigned("content-length")) {
             short.push(name);
             assert!(matches!(route(&call), Ok(Operation::PutObject { .. } | Operation::PutMessages { .. })));

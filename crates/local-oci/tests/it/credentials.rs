@@ -46,6 +46,27 @@ async fn a_rotated_token_needs_the_rotated_key() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn all_tokens_can_be_expired_until_the_files_are_written_anew() {
+    let cloud = LocalOci::new(settings());
+    let (dir, other) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let variables = cloud.credentials().resource_principal_env(FUNCTION, dir.path()).expect("files");
+    let others = cloud.credentials().resource_principal_env(FUNCTION, other.path()).expect("files");
+    let old = session(&cloud, &variables);
+    cloud.credentials().expire_all();
+    for client in [&old, &session(&cloud, &variables), &session(&cloud, &others)] {
+        let got = client.get("/n").await;
+        assert_eq!(got.error(), (401, "NotAuthenticated".to_owned()));
+        assert!(got.json()["message"].as_str().is_some_and(|message| message.contains("expired")));
+    }
+    cloud.credentials().rotate(FUNCTION, dir.path()).expect("files");
+    assert_eq!(session(&cloud, &variables).get("/n").await.status, 200);
+    assert_eq!(session(&cloud, &others).get("/n").await.status, 401, "not written anew");
+    assert_eq!(old.get("/n").await.status, 401);
+    assert_eq!(Client::of(&cloud).get("/n").await.status, 200, "an API key is no token");
+    assert_eq!(cloud.counters().of("NotAuthenticated"), 5);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_token_that_is_not_ours_is_refused() {
     let cloud = LocalOci::new(settings());
     let (token, key) = cloud.credentials().session(FUNCTION, SignedDuration::from_mins(5)).expect("a token");

@@ -1,5 +1,6 @@
 //! Listing a bucket, page by page.
 
+use http::header;
 use jiff::Timestamp;
 use serde::Deserialize;
 
@@ -7,6 +8,7 @@ use super::Bucket;
 use crate::{
     Deadline, Error,
     call::{Content, Repeat},
+    clock::parse_http_date,
 };
 
 /// 1 000 names of 1 024 bytes with their fields stay below.
@@ -38,6 +40,9 @@ pub struct Listing {
     pub objects: Vec<ObjectSummary>,
     /// The `start` of what is still to be listed; none at the end.
     pub next_start_with: Option<String>,
+    /// The service's time as it answered, the first page where there are several; none where it did not say.
+    #[serde(skip)]
+    pub date: Option<Timestamp>,
 }
 
 /// An object of a listing; all but the name only where times were asked for.
@@ -95,6 +100,7 @@ impl Bucket {
         let call = self.call("ListObjects", http::Method::GET, target, Content::None, Repeat::Always);
         let answer = self.client.call(&call, BODY_MAX_BYTES, deadline).await?;
         let mut listing: Listing = answer.json()?;
+        listing.date = answer.header(&header::DATE).ok().and_then(parse_http_date);
         listing.next_start_with = listing.next_start_with.filter(|next| !next.is_empty());
         if let (Some(start), Some(next)) = (start, listing.next_start_with.as_deref())
             && next <= start

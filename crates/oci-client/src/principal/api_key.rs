@@ -11,6 +11,7 @@ use crate::{key, region::Regions};
 /// Key id `<tenancy>/<user>/<fingerprint>`; never runs out.
 pub struct ApiKey {
     tenancy: Ocid,
+    user: Ocid,
     region: Option<Region>,
     credentials: Arc<Credentials>,
 }
@@ -31,11 +32,15 @@ impl ApiKey {
         let key = key::from_pem(&pem, &whence)?;
         let key_id = SecretString::from(format!("{tenancy}/{user}/{}", fingerprint.to_ascii_lowercase()));
         let region = region(profile)?;
-        Ok(Self { tenancy, region, credentials: Arc::new(Credentials { key, key_id }) })
+        Ok(Self { tenancy, user, region, credentials: Arc::new(Credentials { key, key_id }) })
     }
 
     pub(crate) fn tenancy(&self) -> &Ocid {
         &self.tenancy
+    }
+
+    pub(crate) fn user(&self) -> &Ocid {
+        &self.user
     }
 
     pub(crate) fn region(&self) -> Option<&Region> {

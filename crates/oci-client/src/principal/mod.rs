@@ -5,6 +5,7 @@ mod config_file;
 mod resource;
 mod session;
 mod token;
+mod unsigned;
 
 use std::{fmt, io, path::Path, sync::Arc};
 
@@ -14,7 +15,7 @@ use secrecy::SecretString;
 
 use crate::key::SigningKey;
 
-pub use self::{api_key::ApiKey, resource::Resource, session::SessionToken};
+pub use self::{api_key::ApiKey, resource::Resource, session::SessionToken, unsigned::Unsigned};
 
 /// A principal that can sign requests. `Debug` shows neither key nor token.
 #[derive(Debug, Clone)]
@@ -26,6 +27,8 @@ pub enum Principal {
     SessionToken(Arc<SessionToken>),
     /// Resource principal 2.2: what the Functions platform gives a function.
     Resource(Arc<Resource>),
+    /// Nobody: requests go out unsigned, which no service takes.
+    Unsigned(Arc<Unsigned>),
 }
 
 impl Principal {
@@ -62,12 +65,27 @@ impl Principal {
         Ok(Self::Resource(Arc::new(Resource::from_variables(lookup)?)))
     }
 
+    /// A principal of `tenancy` that signs nothing: for a simulation in which nobody checks, since signatures would be most
+    /// of its work.
+    pub fn unsigned(region: Region, tenancy: Ocid) -> Self {
+        Self::Unsigned(Arc::new(Unsigned::new(region, tenancy)))
+    }
+
     /// The region that the configuration names; short codes of the built-in table are already mapped.
     pub fn region(&self) -> Option<&Region> {
         match self {
             Self::ApiKey(key) => key.region(),
             Self::SessionToken(session) => session.region(),
             Self::Resource(resource) => Some(resource.region()),
+            Self::Unsigned(unsigned) => Some(unsigned.region()),
+        }
+    }
+
+    /// The compartment that a function lies in, from its token's claims.
+    pub fn compartment(&self) -> Option<Ocid> {
+        match self {
+            Self::Resource(resource) => resource.compartment(),
+            Self::ApiKey(_) | Self::SessionToken(_) | Self::Unsigned(_) => None,
         }
     }
 
@@ -80,23 +98,43 @@ impl Principal {
             Self::ApiKey(key) => Some(key.tenancy().clone()),
             Self::SessionToken(session) => session.tenancy(),
             Self::Resource(resource) => resource.tenancy(),
+            Self::Unsigned(unsigned) => Some(unsigned.tenancy().clone()),
         }
         .ok_or(PrincipalError::NoTenancy)
     }
 
-    /// What to sign with at `now`, read anew where it is about to run out.
-    pub(crate) fn credentials(&self, now: Timestamp) -> Arc<Credentials> {
+    /// Who signs, as audit events name the caller in `principalId`: the user, or the function.
+    ///
+    /// None where the token does not say so. The claims that name a function (`res_id`, else `sub`) are observed, not
+    /// documented; the token is not checked, for it is our own.
+    pub fn id(&self) -> Option<Ocid> {
         match self {
-            Self::ApiKey(key) => key.credentials(),
-            Self::SessionToken(session) => session.credentials(now),
-            Self::Resource(resource) => resource.credentials(now),
+            Self::ApiKey(key) => Some(key.user().clone()),
+            Self::SessionToken(session) => session.id(),
+            Self::Resource(resource) => resource.id(),
+            Self::Unsigned(_) => None,
         }
+    }
+
+    /// What to sign with at `now`, read anew where it is about to run out; none for who signs nothing.
+    pub(crate) fn credentials(&self, now: Timestamp) -> Option<Arc<Credentials>> {
+        match self {
+            Self::ApiKey(key) => Some(key.credentials()),
+            Self::SessionToken(session) => Some(session.credentials(now)),
+            Self::Resource(resource) => Some(resource.credentials(now)),
+            Self::Unsigned(_) => None,
+        }
+    }
+
+    /// Whether requests are signed, so that whoever takes them vouches for the time in the signature.
+    pub(crate) fn signs(&self) -> bool {
+        !matches!(self, Self::Unsigned(_))
     }
 
     /// Reads the credentials anew after the service has refused them; true where they are other ones now.
     pub(crate) fn reload(&self) -> bool {
         match self {
-            Self::ApiKey(_) => false,
+            Self::ApiKey(_) | Self::Unsigned(_) => false,
             Self::SessionToken(session) => session.reload(),
             Self::Resource(resource) => resource.reload(),
         }
@@ -198,6 +236,7 @@ region=iad
         assert!(matches!(principal, Principal::ApiKey(_)));
         assert_eq!(principal.region().unwrap().as_str(), "us-ashburn-1");
         assert_eq!(principal.tenancy().unwrap().as_str(), "ocid1.tenancy.oc1..t");
+        assert_eq!(principal.id().unwrap().as_str(), "ocid1.user.oc1..u");
         let missing = Principal::from_config_file(&folder.path().join("none"), "DEFAULT", Path::new(SIGNING));
         assert!(matches!(missing, Err(PrincipalError::Unreadable { .. })));
     }

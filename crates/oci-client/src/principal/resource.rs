@@ -51,6 +51,14 @@ impl Resource {
         self.credentials.tenancy()
     }
 
+    pub(crate) fn id(&self) -> Option<Ocid> {
+        self.credentials.resource()
+    }
+
+    pub(crate) fn compartment(&self) -> Option<Ocid> {
+        self.credentials.compartment()
+    }
+
     pub(crate) fn credentials(&self, now: Timestamp) -> Arc<Credentials> {
         self.credentials.credentials(now)
     }

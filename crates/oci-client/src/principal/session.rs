@@ -37,6 +37,10 @@ impl SessionToken {
         self.region.as_ref()
     }
 
+    pub(crate) fn id(&self) -> Option<Ocid> {
+        self.credentials.user()
+    }
+
     pub(crate) fn credentials(&self, now: Timestamp) -> Arc<Credentials> {
         self.credentials.credentials(now)
     }

@@ -10,13 +10,16 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::{SignedDuration, Timestamp};
 use oci_names::Ocid;
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::{Credentials, PrincipalError};
 use crate::{key, signer::content_sha256};
 
 /// Token and key are read anew when less than this remains, as in the official Go SDK.
 const RENEW_BEFORE: SignedDuration = SignedDuration::from_secs(300);
+
+/// The type of a function's OCID.
+const FUNCTION: &str = "fnfunc";
 
 /// Where a secret text lies: in a file that the platform writes anew, or in the variable itself.
 pub(crate) enum Source {
@@ -63,7 +66,21 @@ pub(crate) struct Claims {
     /// Seconds since the epoch.
     exp: Option<i64>,
     res_tenant: Option<Ocid>,
+    #[serde(default)]
+    res_compartment: Option<Ocid>,
     tenant: Option<Ocid>,
+    /// The resource that the token was issued to. Its name and its form are as observed, not documented.
+    #[serde(default, deserialize_with = "ocid_or_nothing")]
+    res_id: Option<Ocid>,
+    /// The subject: a user, or the resource.
+    #[serde(default, deserialize_with = "ocid_or_nothing")]
+    sub: Option<Ocid>,
+}
+
+/// A claim that is not what it was taken for must not spoil the token.
+fn ocid_or_nothing<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Ocid>, D::Error> {
+    let claim = serde_json::Value::deserialize(from)?;
+    Ok(claim.as_str().and_then(|text| text.parse().ok()))
 }
 
 /// The credentials of a token principal, with the way to renew them.
@@ -91,6 +108,22 @@ impl TokenCredentials {
     pub(crate) fn tenancy(&self) -> Option<Ocid> {
         let claims = self.current().claims;
         claims.res_tenant.or(claims.tenant)
+    }
+
+    /// The compartment of the resource that the token names.
+    pub(crate) fn compartment(&self) -> Option<Ocid> {
+        self.current().claims.res_compartment
+    }
+
+    /// The function that the token says it was issued to.
+    pub(crate) fn resource(&self) -> Option<Ocid> {
+        let claims = self.current().claims;
+        claims.res_id.or(claims.sub.filter(|subject| subject.resource_type() == FUNCTION))
+    }
+
+    /// The user that the token says it was issued to.
+    pub(crate) fn user(&self) -> Option<Ocid> {
+        self.current().claims.sub
     }
 
     /// What to sign with at `now`, read anew where less than five minutes remain.
@@ -177,7 +210,10 @@ mod tests {
     }
 
     fn expiring(seconds: i64) -> String {
-        token(&format!(r#"{{"exp":{},"res_tenant":"ocid1.tenancy.oc1..a","jwk":"?"}}"#, NOW + seconds))
+        token(&format!(
+            r#"{{"exp":{},"res_tenant":"ocid1.tenancy.oc1..a","res_compartment":"ocid1.compartment.oc1..b","jwk":"?"}}"#,
+            NOW + seconds
+        ))
     }
 
     /// Token and key in files, as the platform leaves them.
@@ -213,6 +249,28 @@ mod tests {
         let credentials = Files::new(&format!("{token}\n")).credentials().unwrap();
         assert_eq!(key_id(&credentials), format!("ST${token}"));
         assert_eq!(credentials.tenancy().unwrap().as_str(), "ocid1.tenancy.oc1..a");
+        assert_eq!(credentials.compartment().unwrap().as_str(), "ocid1.compartment.oc1..b");
+    }
+
+    #[test]
+    fn the_function_is_named_by_its_id_or_as_the_subject_and_odd_claims_do_no_harm() {
+        let f = "ocid1.fnfunc.oc1.iad.f";
+        for (claims, resource, user) in [
+            (r#"{"res_id":"ocid1.fnfunc.oc1.iad.f","sub":"ocid1.user.oc1..u"}"#, Some(f), Some("ocid1.user.oc1..u")),
+            (r#"{"sub":"ocid1.fnfunc.oc1.iad.f"}"#, Some(f), Some(f)),
+            (r#"{"res_id":["?"],"sub":"ocid1.fnfunc.oc1.iad.f"}"#, Some(f), Some(f)),
+            (r#"{"res_id":"hush","sub":"ocid1.user.oc1..u"}"#, None, Some("ocid1.user.oc1..u")),
+            (r#"{"res_id":null,"sub":7}"#, None, None),
+            ("{}", None, None),
+        ] {
+            let credentials = Files::new(&token(claims)).credentials().unwrap();
+            let named = (credentials.resource(), credentials.user());
+            assert_eq!(
+                (named.0.as_ref().map(Ocid::as_str), named.1.as_ref().map(Ocid::as_str)),
+                (resource, user),
+                "{claims}"
+            );
+        }
     }
 
     #[test]

@@ -79,7 +79,8 @@ fn date_of(double: &Arc<Double>, index: usize) -> Timestamp {
 #[tokio::test(start_paused = true)]
 async fn a_wrong_clock_is_learned_from_the_401_and_kept() {
     let service = now() + SignedDuration::from_hours(3);
-    let double = Double::new([unauthenticated(service), answer(200, "[]"), answer(200, "[]")]);
+    let listed = || answer(200, "[]").with("date", http_date(service));
+    let double = Double::new([unauthenticated(service), listed(), listed()]);
     let client = double.client();
     ask(&client).await.unwrap();
     ask(&client).await.unwrap();
@@ -88,6 +89,38 @@ async fn a_wrong_clock_is_learned_from_the_401_and_kept() {
         assert!(off_by < SignedDuration::from_secs(30), "request {index} is off by {off_by}");
     }
     let off_by = client.service_time().unwrap().duration_since(service).abs();
+    assert!(off_by < SignedDuration::from_secs(30), "the service's time is off by {off_by}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_date_of_a_401_mends_signatures_and_is_nobody_s_time() {
+    let service = now() - SignedDuration::from_mins(4);
+    let double = Double::new([
+        answer(200, "[]").with("date", http_date(service)),
+        unauthenticated(now() + SignedDuration::from_hours(3)),
+        answer(200, "[]"),
+    ]);
+    let client = double.client();
+    ask(&client).await.unwrap();
+    ask(&client).await.unwrap();
+    let off_by = client.service_time().unwrap().duration_since(service).abs();
+    assert!(off_by < SignedDuration::from_secs(30), "the service's time is off by {off_by}");
+    assert!(date_of(&double, 2).duration_since(now()) > SignedDuration::from_hours(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_date_that_is_far_from_a_signature_that_was_taken_is_nobody_s_time() {
+    let far = [6 * 60, -6 * 60, 9_000, -9_000].map(SignedDuration::from_secs);
+    let answers = far.iter().map(|off| answer(200, "[]").with("date", http_date(now() + *off)));
+    let near = now() + SignedDuration::from_mins(4);
+    let double = Double::new(answers.chain([answer(200, "[]").with("date", http_date(near))]));
+    let client = double.client();
+    for _ in far {
+        ask(&client).await.unwrap();
+        assert_eq!(client.service_time(), None);
+    }
+    ask(&client).await.unwrap();
+    let off_by = client.service_time().unwrap().duration_since(near).abs();
     assert!(off_by < SignedDuration::from_secs(30), "the service's time is off by {off_by}");
 }
 

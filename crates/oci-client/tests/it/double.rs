@@ -113,6 +113,12 @@ impl Double {
         Client::new(self.clone(), principal, Endpoints::new("iad".parse().unwrap())).with_retry(retry)
     }
 
+    /// A client whose container's clock stands still at the time that the tests' answers tell.
+    pub(crate) fn client_at(self: &Arc<Self>, own: &str) -> Client {
+        let own: jiff::Timestamp = own.parse().unwrap();
+        self.client().with_own_clock(Arc::new(move || own))
+    }
+
     pub(crate) fn sent(&self) -> Vec<Sent> {
         assert_eq!(self.plays.lock().unwrap().len(), 0, "answers that nobody asked for");
         self.sent.lock().unwrap().clone()

@@ -4,6 +4,7 @@
 
 mod credentials;
 mod double;
+mod metrics;
 mod outcomes;
 mod reading;
 mod requests;

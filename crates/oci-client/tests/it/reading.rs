@@ -8,7 +8,7 @@ use oci_client::{
     AccessLevel, Client, Compartment, Endpoint, Error, EventsPage, LifecycleState, ListObjects, RegionStatus,
 };
 
-use crate::double::{Double, answer, in_secs, ocid, pieces, refusal};
+use crate::double::{Double, Play, answer, in_secs, ocid, pieces, refusal};
 
 fn compartment(name: &str, state: &str) -> String {
     format!(
@@ -240,9 +240,12 @@ async fn objects_are_listed_page_by_page_up_to_the_most_that_is_wanted() {
         listing.objects.iter().map(|each| each.name.clone()).collect::<Vec<_>>().join(" ")
     };
 
-    let double = Double::new([page(["a", "b"], r#""c""#), page(["c", "d"], "null")]);
-    let whole = double.client().bucket("ns", "state").list_all(&list, 100, in_secs(60)).await.unwrap();
+    let at = |page: Play, time| page.with("date", format!("Mon, 05 Jan 2026 {time} GMT"));
+    let double = Double::new([at(page(["a", "b"], r#""c""#), "21:31:40"), at(page(["c", "d"], "null"), "21:31:41")]);
+    let client = double.client_at("2026-01-05T21:31:40Z");
+    let whole = client.bucket("ns", "state").list_all(&list, 100, in_secs(60)).await.unwrap();
     assert_eq!((names(&whole).as_str(), whole.next_start_with), ("a b c d", None));
+    assert_eq!(whole.date.unwrap().to_string(), "2026-01-05T21:31:40Z", "the first page's");
     let sent = double.sent();
     let base = "https://objectstorage.us-ashburn-1.oraclecloud.com/n/ns/b/state/o?prefix=owed%2F";
     assert_eq!(sent[0].uri(), format!("{base}&limit=1000"));

@@ -7,13 +7,16 @@ use crate::double::{Double, Play, answer, in_secs, ocid, pieces, refusal};
 
 const DATE: &str = "Mon, 05 Jan 2026 21:31:40 GMT";
 
+/// The same.
+const NOW: &str = "2026-01-05T21:31:40Z";
+
 fn empty_page() -> Play {
     answer(200, "[]")
 }
 
 async fn list_regions(double: &std::sync::Arc<Double>, seconds: u64) -> Result<usize, Error> {
     let tenancy = ocid("ocid1.tenancy.oc1..t");
-    let regions = double.client().identity().list_region_subscriptions(&tenancy, in_secs(seconds)).await;
+    let regions = double.client_at(NOW).identity().list_region_subscriptions(&tenancy, in_secs(seconds)).await;
     regions.map(|regions| regions.len())
 }
 
@@ -108,9 +111,9 @@ async fn past_the_deadline_nothing_is_sent() {
 async fn a_bucket_that_is_now_and_then_not_found_is_asked_again() {
     let found = answer(200, "x").with("etag", "e1").with("date", DATE);
     let double = Double::new([refusal(404, "BucketNotFound"), refusal(404, "BucketNotFound"), found]);
-    let object = double.client().bucket("ns", "state").get("positions.json", 1024, in_secs(60)).await.unwrap();
+    let object = double.client_at(NOW).bucket("ns", "state").get("positions.json", 1024, in_secs(60)).await.unwrap();
     assert_eq!(
-        (object.etag.as_str(), &object.body[..], object.date.to_string().as_str()),
+        (object.etag.as_str(), &object.body[..], object.date.unwrap().to_string().as_str()),
         ("e1", &b"x"[..], "2026-01-05T21:31:40Z")
     );
 

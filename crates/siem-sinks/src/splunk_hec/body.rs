@@ -1,9 +1,6 @@
 //! Bodies: as many events as fit, cut from the records in order.
 
-use std::{
-    io::{self, Write as _},
-    sync::Arc,
-};
+use std::io::{self, Write as _};
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use flate2::{Compression, write::GzEncoder};
@@ -38,8 +35,8 @@ impl<'a> BodyMaker<'a> {
     }
 
     /// The body of the records from `from` on, of at most `max_bytes` before compression, or of one event that is larger
-    /// than that. A record that cannot travel is marked as refused in `outcomes` and passed over. None where no record
-    /// is left: there is no empty body.
+    /// than that. A record that cannot travel is marked as refused or too large in `outcomes` and passed over. None where
+    /// no record is left: there is no empty body.
     pub(super) fn next_body(
         &mut self,
         records: &[Record],
@@ -53,9 +50,9 @@ impl<'a> BodyMaker<'a> {
         for (index, (record, outcome)) in records.iter().zip(outcomes.iter_mut()).enumerate().skip(from) {
             let before = self.plain.len();
             match self.append(record) {
-                Err(reason) => {
+                Err(cannot_travel) => {
                     self.plain.truncate(before);
-                    *outcome = Outcome::Refused(reason);
+                    *outcome = cannot_travel;
                 }
                 Ok(()) if !members.is_empty() && self.plain.len() > max_bytes => {
                     self.plain.truncate(before);
@@ -77,15 +74,17 @@ impl<'a> BodyMaker<'a> {
         Some(Body { bytes, is_gzip, plain_bytes, members, next })
     }
 
-    fn append(&mut self, record: &Record) -> Result<(), Arc<str>> {
+    /// Appends the record's envelope, or says what becomes of a record that has none.
+    fn append(&mut self, record: &Record) -> Result<(), Outcome> {
         let bytes = record.raw.len();
         if bytes > self.event_max_bytes {
-            return Err(format!("{bytes} bytes, more than the {} that an event may have", self.event_max_bytes).into());
+            let reason = format!("{bytes} bytes, more than the {} that an event may have", self.event_max_bytes);
+            return Err(Outcome::TooLarge(reason.into()));
         }
         if !self.plain.is_empty() {
             self.plain.put_u8(b'\n');
         }
-        self.format.encode(record, &mut self.plain).map_err(|error| error.to_string().into())
+        self.format.encode(record, &mut self.plain).map_err(|error| Outcome::Refused(error.to_string().into()))
     }
 
     fn pack(&mut self, level: Compression) -> io::Result<Bytes> {
@@ -123,7 +122,8 @@ mod tests {
             next = body.next;
             bodies.push(body.members);
         }
-        let refused = outcomes.iter().enumerate().filter(|(_, outcome)| matches!(outcome, Outcome::Refused(_)));
+        let cannot_travel = |outcome: &Outcome| matches!(outcome, Outcome::Refused(_) | Outcome::TooLarge(_));
+        let refused = outcomes.iter().enumerate().filter(|(_, outcome)| cannot_travel(outcome));
         (bodies, refused.map(|(index, _)| index).collect())
     }
 

@@ -56,6 +56,7 @@ fn an_override_sends_one_service_elsewhere_and_the_region_is_filled_in() {
         ("oci_endpoint_notification", Service::Notifications),
         ("oci_endpoint_object_storage", Service::ObjectStorage),
         ("oci_endpoint_secrets", Service::Secrets),
+        ("oci_endpoint_monitoring", Service::Monitoring),
     ];
     for (key, service) in keys {
         let connection = read(&with(&table, &[(key, "http://127.0.0.1:8642/region/{region}")])).ok().unwrap();

@@ -1,7 +1,7 @@
 //! Doorbells: published while the topic takes them, and never a failure.
 
 use local_oci::Fault;
-use pipeline::{Doorbell, Pointer};
+use pipeline::{Doorbell, Pointer, Word};
 use workbench::{Rung, ring};
 
 use crate::bench::{Bench, bench, deadline};
@@ -14,9 +14,13 @@ fn pointers(count: usize) -> Vec<Pointer> {
 async fn rung(bench: &Bench, count: usize, spread: usize) -> (Rung, Vec<Doorbell>) {
     let topic = bench.cloud.topics().create("audit");
     let topic = topic.parse().unwrap();
-    let rung = ring(&bench.client, &topic, "fetch-audit-events: test", pointers(count), spread, deadline()).await;
+    let word = Word { hushed: vec!["splunk".parse().unwrap()], probe: None };
+    let rung =
+        ring(&bench.client, &topic, "fetch-audit-events: test", (pointers(count), spread), &word, deadline()).await;
     let bodies = bench.cloud.topics().published().into_iter().map(|message| Doorbell::parse(&message.body).unwrap());
-    (rung, bodies.collect())
+    let doorbells: Vec<Doorbell> = bodies.collect();
+    assert!(doorbells.iter().all(|doorbell| doorbell.word == word));
+    (rung, doorbells)
 }
 
 #[tokio::test(start_paused = true)]

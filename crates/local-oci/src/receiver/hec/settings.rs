@@ -130,4 +130,49 @@ pub enum HecFault {
         /// The HEC code.
         code: u16,
     },
+    /// The first half of the events is taken, rounded down, and the connection is cut.
+    Half,
+    /// The first events are taken, and the answer is a HEC code as of [`HecFault::Busy`], as if none had been.
+    FirstThenBusy {
+        /// How many events are taken.
+        taken: usize,
+        /// The HEC code.
+        code: u16,
+        /// The `retry-after` header.
+        retry_after_secs: Option<u64>,
+    },
+}
+
+impl HecFault {
+    /// The bare name, as the counters use it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Busy { .. } => "Busy",
+            Self::BalancerPage { .. } => "BalancerPage",
+            Self::CutBefore => "CutBefore",
+            Self::CutAfterReading { .. } => "CutAfterReading",
+            Self::Silent { .. } => "Silent",
+            Self::Slow(_) => "Slow",
+            Self::SlowDown { .. } => "SlowDown",
+            Self::Half => "Half",
+            Self::FirstThenBusy { .. } => "FirstThenBusy",
+        }
+    }
+
+    /// How many of so many good events are taken.
+    pub(super) fn takes(&self, events: usize) -> usize {
+        match self {
+            Self::Busy { .. } | Self::BalancerPage { .. } | Self::CutBefore => 0,
+            Self::CutAfterReading { kept } | Self::Silent { kept } => {
+                if *kept {
+                    events
+                } else {
+                    0
+                }
+            }
+            Self::Slow(_) | Self::SlowDown { .. } => events,
+            Self::Half => events / 2,
+            Self::FirstThenBusy { taken, .. } => events.min(*taken),
+        }
+    }
 }

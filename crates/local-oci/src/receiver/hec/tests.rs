@@ -242,6 +242,39 @@ async fn faults_leave_the_sender_knowing_or_not_knowing() {
     assert_eq!((receiver.count(), receiver.traffic().0), (4, 9));
 }
 
+#[tokio::test(start_paused = true)]
+async fn part_of_a_post_is_taken_and_the_sender_is_not_told() {
+    let five = (0..5).map(|id| format!(r#"{{"event":{{"id":"{id}"}}}}"#)).collect::<String>();
+    let authorization = format!("Splunk {TOKEN}");
+    let busy = |taken| HecFault::FirstThenBusy { taken, code: 9, retry_after_secs: Some(2) };
+    for (fault, status, taken) in [
+        (HecFault::Half, None, 2),
+        (busy(0), Some(503), 0),
+        (busy(3), Some(503), 3),
+        (busy(99), Some(503), 5),
+        (HecFault::FirstThenBusy { taken: 1, code: 27, retry_after_secs: None }, Some(429), 1),
+    ] {
+        let receiver = HecReceiver::new(settings());
+        receiver.inject(fault.clone(), Some(1));
+        let send = async || {
+            let headers = [("authorization", authorization.as_str())];
+            receiver.handle(request("/services/collector/event", &headers, five.clone())).await
+        };
+        let response = send().await;
+        assert_eq!(response.as_ref().ok().map(|response| response.status().as_u16()), status, "{fault:?}");
+        let ids: Vec<usize> = (0..5).filter(|id| receiver.received(&id.to_string()).len() == 1).collect();
+        assert_eq!(ids, (0..taken).collect::<Vec<_>>(), "{fault:?}");
+        assert_eq!(receiver.counts(), [(fault.name(), 1)].into());
+        assert_eq!(send().await.expect("an answer").status(), 200);
+        assert_eq!(receiver.count(), taken + 5);
+    }
+    let receiver = HecReceiver::new(settings());
+    receiver.inject(busy(1), Some(1));
+    let headers = [("authorization", "Splunk other")];
+    let refused = receiver.handle(request("/services/collector/event", &headers, five)).await.expect("an answer");
+    assert_eq!((refused.status().as_u16(), receiver.count()), (403, 0), "a wrong token is no half success");
+}
+
 #[tokio::test]
 async fn it_serves_plain_http_and_breaks_connections() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};

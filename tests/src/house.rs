@@ -18,65 +18,108 @@ use local_oci::{
     AddedEvent, Clock, Fault, FaultId, LocalOci, Settings,
     receiver::{HecReceiver, HecSettings, HecToken},
 };
-use oci_client::{Endpoints, Principal, Service};
+use oci_client::{Endpoints, Principal, RetryPolicy, Service};
 use ship_to_siem as ship;
 use tempfile::TempDir;
 use workbench::{Connection, Ids};
 
 use crate::wire::{Collectors, InProcess, Killer, OCI, SPLUNK};
 
-pub(crate) const TOKEN: &str = "11111111-2222-4333-8444-555555555555";
-pub(crate) const BUCKET: &str = "siem-state";
+/// The collector's token.
+pub const TOKEN: &str = "11111111-2222-4333-8444-555555555555";
+/// The state bucket.
+pub const BUCKET: &str = "siem-state";
 
 /// Longer than any call of the tests takes on the paused clock, save those that test the deadline.
 const CALL: Duration = Duration::from_secs(290);
 
 /// The pipeline and everything around it.
-pub(crate) struct House {
-    pub(crate) cloud: LocalOci,
-    pub(crate) splunk: HecReceiver,
-    pub(crate) killer: Arc<Killer>,
-    pub(crate) list: list::App,
-    pub(crate) fetch: fetch::App,
-    pub(crate) ship: ship::App,
+pub struct House {
+    /// The emulator.
+    pub cloud: LocalOci,
+    /// The first destination.
+    pub splunk: HecReceiver,
+    /// Ends callers at a wire call, where the wire is the harness's own.
+    pub killer: Arc<Killer>,
+    /// `list-regions-compartments`.
+    pub list: list::App,
+    /// `fetch-audit-events`.
+    pub fetch: fetch::App,
+    /// `ship-to-siem` of the first destination.
+    pub ship: ship::App,
     /// The functions of further destinations: they hear the same doorbells.
-    pub(crate) more_ships: Vec<ship::App>,
-    pub(crate) collectors: Collectors,
-    pub(crate) audit_topic: String,
-    pub(crate) splunk_topic: String,
-    pub(crate) work_stream: String,
-    pub(crate) event_stream: String,
+    pub more_ships: Vec<ship::App>,
+    /// All destinations by their URLs.
+    pub collectors: Collectors,
+    /// The topic that wakes fetch.
+    pub audit_topic: String,
+    /// The topic that wakes ship.
+    pub splunk_topic: String,
+    /// The stream of work units.
+    pub work_stream: String,
+    /// The stream of events.
+    pub event_stream: String,
     /// How many published doorbells each topic's function has had.
     heard: Mutex<BTreeMap<String, usize>>,
     keys: BTreeMap<String, String>,
-    transport: Arc<dyn Transport>,
-    _tokens: TempDir,
+    way: Way,
+    tokens: TempDir,
 }
 
+/// How the functions reach everything else.
+#[derive(Clone)]
+struct Way {
+    transport: Arc<dyn Transport>,
+    seed: u64,
+    signs: bool,
+    tenancy: String,
+    own_clock: Option<OwnClock>,
+}
+
+/// Tells the time of the functions' containers.
+pub type OwnClock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// Makes the wire that the functions are put on, of the one that works.
+pub type MakeWire = Box<dyn FnOnce(InProcess) -> Arc<dyn Transport>>;
+
 /// What is changed before the house is built.
-pub(crate) struct Plan {
-    pub(crate) settings: Settings,
-    pub(crate) hec: HecSettings,
-    pub(crate) partitions: u32,
-    pub(crate) keys: BTreeMap<String, String>,
+pub struct Plan {
+    /// The emulator.
+    pub settings: Settings,
+    /// The first destination.
+    pub hec: HecSettings,
+    /// Of each stream.
+    pub partitions: u32,
+    /// Keys of the functions' configuration, over those that the house gives.
+    pub keys: BTreeMap<String, String>,
+    /// Jitter and names follow from it.
+    pub seed: u64,
+    /// Whether requests are signed. Where not, the emulator must not check.
+    pub signs: bool,
+    /// The containers' own clock, in the machine's place.
+    pub own_clock: Option<OwnClock>,
+    /// Another wire.
+    pub wire: Option<MakeWire>,
 }
 
 /// Midnight of the planned day, where every house begins.
-pub(crate) fn start() -> Timestamp {
+pub fn start() -> Timestamp {
     "2026-01-05T00:00:00Z".parse().unwrap()
 }
 
-pub(crate) fn at(time: &str) -> Timestamp {
+/// A time of the planned day.
+pub fn at(time: &str) -> Timestamp {
     format!("2026-01-05T{time}Z").parse().unwrap()
 }
 
 /// A house on a quiet tenancy: two regions, six compartments below the root, no event but those that a test adds, and no
 /// trace of our own reads.
-pub(crate) fn quiet() -> House {
+pub fn quiet() -> House {
     house(|_| {})
 }
 
-pub(crate) fn house(change: impl FnOnce(&mut Plan)) -> House {
+/// A house on such a tenancy, changed.
+pub fn house(change: impl FnOnce(&mut Plan)) -> House {
     let mut settings = Settings::new(Clock::starting_at(start()));
     settings.audit.own_reads = false;
     let token = HecToken::new(TOKEN);
@@ -85,6 +128,10 @@ pub(crate) fn house(change: impl FnOnce(&mut Plan)) -> House {
         hec: HecSettings { keep_raw: true, ..HecSettings::new(token) },
         partitions: 1,
         keys: BTreeMap::new(),
+        seed: 0,
+        signs: true,
+        own_clock: None,
+        wire: None,
     };
     change(&mut plan);
     let cloud = LocalOci::new(plan.settings);
@@ -102,7 +149,7 @@ pub(crate) fn house(change: impl FnOnce(&mut Plan)) -> House {
     let mut keys: BTreeMap<String, String> =
         cloud.credentials().resource_principal_env(&function, tokens.path()).unwrap().into_iter().collect();
     let elsewhere = format!("{OCI}/region/{{region}}");
-    for service in ["identity", "audit", "notification", "object_storage", "secrets"] {
+    for service in ["identity", "audit", "notification", "object_storage", "secrets", "monitoring"] {
         keys.insert(format!("oci_endpoint_{service}"), elsewhere.clone());
     }
     let namespace = cloud.tenancy().namespace().to_owned();
@@ -118,8 +165,15 @@ pub(crate) fn house(change: impl FnOnce(&mut Plan)) -> House {
         ("splunk_hec_token", TOKEN),
         ("gateway_secret", "open sesame"),
         ("start", "2026-01-05T00:00:00Z"),
+        // What arrives is held against the trail byte for byte; the two exceptions have tests of their own.
+        ("redact", "off"),
+        ("own_reads", "keep"),
     ] {
         keys.insert(key.to_owned(), value.to_owned());
+    }
+    if !plan.signs {
+        // Nobody signed: the emulator takes such calls for its user's.
+        keys.insert("own_principal".to_owned(), cloud.tenancy().user().to_owned());
     }
     keys.extend(plan.keys);
     let lookup = |key: &str| keys.get(key).cloned();
@@ -127,16 +181,26 @@ pub(crate) fn house(change: impl FnOnce(&mut Plan)) -> House {
     let collectors = Collectors::default();
     collectors.lock().unwrap().insert(SPLUNK, splunk.clone());
     let wire = InProcess { cloud: cloud.clone(), collectors: Arc::clone(&collectors), killer: Arc::clone(&killer) };
-    let transport: Arc<dyn Transport> = Arc::new(wire);
-    let connection = || connect(&lookup, &transport);
+    let transport: Arc<dyn Transport> = match plan.wire {
+        Some(make) => make(wire),
+        None => Arc::new(wire),
+    };
+    let way = Way {
+        transport,
+        seed: plan.seed,
+        signs: plan.signs,
+        tenancy: cloud.tenancy().id().to_owned(),
+        own_clock: plan.own_clock,
+    };
+    let connection = || connect(&lookup, &way);
     let ledger = |connection: &Connection| Ledger::new(connection.client.bucket(&namespace, BUCKET));
-    let mut list = list::App { ids: Ids::seeded(1), ..list::App::from_config(&lookup).unwrap() };
+    let mut list = list::App { ids: Ids::seeded(2 * plan.seed + 1), ..list::App::from_config(&lookup).unwrap() };
     list.config.connection = connection();
     list.config.ledger = ledger(&list.config.connection);
-    let mut fetch = fetch::App { ids: Ids::seeded(2), ..fetch::App::from_config(&lookup).unwrap() };
+    let mut fetch = fetch::App { ids: Ids::seeded(2 * plan.seed + 2), ..fetch::App::from_config(&lookup).unwrap() };
     fetch.config.connection = connection();
     fetch.config.ledger = ledger(&fetch.config.connection);
-    let ship = ship_app(&keys, &transport);
+    let ship = ship_app(&keys, &way);
     House {
         cloud,
         splunk,
@@ -152,20 +216,20 @@ pub(crate) fn house(change: impl FnOnce(&mut Plan)) -> House {
         event_stream,
         heard: Mutex::default(),
         keys,
-        transport,
-        _tokens: tokens,
+        way,
+        tokens,
     }
 }
 
-/// `ship-to-siem` with these keys; both Oracle Cloud and the collector are behind `transport`.
-fn ship_app(keys: &BTreeMap<String, String>, transport: &Arc<dyn Transport>) -> ship::App {
-    let mut app = real_ship_app(keys, transport);
-    app.config.splunk = app.config.splunk.over(Arc::clone(transport));
+/// `ship-to-siem` with these keys; both Oracle Cloud and the collector are behind the one wire.
+fn ship_app(keys: &BTreeMap<String, String>, way: &Way) -> ship::App {
+    let mut app = real_ship_app(keys, way);
+    app.config.splunk = app.config.splunk.over(Arc::clone(&way.transport));
     app
 }
 
 /// The same with a transport of its own to the collector, as its keys have it.
-fn real_ship_app(keys: &BTreeMap<String, String>, transport: &Arc<dyn Transport>) -> ship::App {
+fn real_ship_app(keys: &BTreeMap<String, String>, way: &Way) -> ship::App {
     let mut keys = keys.clone();
     // One function a destination; the first is the house's own.
     if let Some((first, _)) = keys.get("destination").and_then(|all| all.split_once(',')) {
@@ -174,31 +238,48 @@ fn real_ship_app(keys: &BTreeMap<String, String>, transport: &Arc<dyn Transport>
     }
     let lookup = |key: &str| keys.get(key).cloned();
     let mut app = ship::App::from_config(&lookup).unwrap();
-    app.config.connection = connect(&lookup, transport);
+    app.config.connection = connect(&lookup, way);
     let bucket = app.config.connection.client.bucket(&keys["state_namespace"], BUCKET);
     app.config.ledger = Ledger::new(bucket);
     app
 }
 
-fn connect(lookup: &dyn Fn(&str) -> Option<String>, transport: &Arc<dyn Transport>) -> Connection {
-    let principal = Principal::resource(lookup).unwrap();
-    let mut endpoints = Endpoints::new(principal.region().unwrap().clone());
-    for service in [Service::Identity, Service::Audit, Service::Notifications, Service::ObjectStorage, Service::Secrets]
-    {
+fn connect(lookup: &dyn Fn(&str) -> Option<String>, way: &Way) -> Connection {
+    let mut principal = Principal::resource(lookup).unwrap();
+    let home = principal.region().unwrap().clone();
+    if !way.signs {
+        principal = Principal::unsigned(home.clone(), way.tenancy.parse().unwrap());
+    }
+    let mut endpoints = Endpoints::new(home);
+    let services = [
+        Service::Identity,
+        Service::Audit,
+        Service::Notifications,
+        Service::ObjectStorage,
+        Service::Secrets,
+        Service::Monitoring,
+    ];
+    for service in services {
         endpoints = endpoints.override_service(service, &format!("{OCI}/region/{{region}}")).unwrap();
     }
-    Connection::over(Arc::clone(transport), principal, endpoints)
+    let mut connection = Connection::over(Arc::clone(&way.transport), principal, endpoints);
+    // The same pauses each time.
+    connection.client = connection.client.with_retry(RetryPolicy { seed: Some(way.seed), ..RetryPolicy::default() });
+    if let Some(clock) = &way.own_clock {
+        connection.client = connection.client.with_own_clock(Arc::clone(clock));
+    }
+    connection
 }
 
 impl House {
     /// Another `ship-to-siem` of this house, some of its keys changed.
-    pub(crate) fn ship_with(&self, changes: &[(&str, &str)]) -> ship::App {
-        ship_app(&self.changed(changes), &self.transport)
+    pub fn ship_with(&self, changes: &[(&str, &str)]) -> ship::App {
+        ship_app(&self.changed(changes), &self.way)
     }
 
     /// The same with real connections to its collector.
-    pub(crate) fn real_ship_with(&self, changes: &[(&str, &str)]) -> ship::App {
-        real_ship_app(&self.changed(changes), &self.transport)
+    pub fn real_ship_with(&self, changes: &[(&str, &str)]) -> ship::App {
+        real_ship_app(&self.changed(changes), &self.way)
     }
 
     fn changed(&self, changes: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -208,25 +289,30 @@ impl House {
     }
 
     /// Puts a collector behind a URL, in place of any that was there.
-    pub(crate) fn collector(&self, url: &'static str, settings: HecSettings) -> HecReceiver {
+    pub fn collector(&self, url: &'static str, settings: HecSettings) -> HecReceiver {
         let collector = HecReceiver::new(settings);
         self.collectors.lock().unwrap().insert(url, collector.clone());
         collector
     }
 
+    /// Where the functions' token and key lie, which the platform replaces.
+    pub fn tokens(&self) -> &std::path::Path {
+        self.tokens.path()
+    }
+
     /// Lets time pass.
-    pub(crate) async fn wait(&self, time: SignedDuration) {
+    pub async fn wait(&self, time: SignedDuration) {
         tokio::time::sleep(Duration::try_from(time).unwrap()).await;
     }
 
     /// Lets time pass until it is `time` on the planned day.
-    pub(crate) async fn wait_until(&self, time: &str) {
+    pub async fn wait_until(&self, time: &str) {
         let left = at(time).duration_since(self.cloud.clock().now());
         self.wait(left).await;
     }
 
     /// Puts an event into the trail, listed as soon as it is processed.
-    pub(crate) fn event(&self, region: &str, compartment: &str, processed: &str, id: &str) -> Bytes {
+    pub fn event(&self, region: &str, compartment: &str, processed: &str, id: &str) -> Bytes {
         let processed = at(processed);
         self.event_of(
             region,
@@ -236,7 +322,8 @@ impl House {
         )
     }
 
-    pub(crate) fn event_of(&self, region: &str, compartment: &str, processed: Timestamp, json: &str) -> Bytes {
+    /// The same with other text.
+    pub fn event_of(&self, region: &str, compartment: &str, processed: Timestamp, json: &str) -> Bytes {
         let bytes = Bytes::copy_from_slice(json.as_bytes());
         self.cloud.audit().add(
             region,
@@ -246,27 +333,28 @@ impl House {
         bytes
     }
 
-    pub(crate) fn root(&self) -> String {
+    /// The OCID of the root compartment.
+    pub fn root(&self) -> String {
         self.cloud.tenancy().id().to_owned()
     }
 
     /// The OCID of compartment number `n` below the root.
-    pub(crate) fn compartment(&self, n: usize) -> String {
+    pub fn compartment(&self, n: usize) -> String {
         self.cloud.tenancy().compartments(start())[n].id.clone()
     }
 
     /// A scheduled run.
-    pub(crate) async fn ring(&self) -> Reply {
+    pub async fn ring(&self) -> Reply {
         list::handle(&self.list, Invocation::direct("", deadline())).await
     }
 
     /// A direct call of the planner with a body.
-    pub(crate) async fn call_list(&self, body: impl Into<Bytes>) -> Reply {
+    pub async fn call_list(&self, body: impl Into<Bytes>) -> Reply {
         list::handle(&self.list, Invocation::direct(body, deadline())).await
     }
 
     /// A call of the planner through the gateway, with these headers.
-    pub(crate) async fn call_gateway(&self, headers: &[(&'static str, &str)]) -> Reply {
+    pub async fn call_gateway(&self, headers: &[(&'static str, &str)]) -> Reply {
         let mut call = HttpCall {
             method: http::Method::GET,
             url: "/regions/listregions".to_owned(),
@@ -278,16 +366,18 @@ impl House {
         list::handle(&self.list, Invocation::http(call, "", deadline())).await
     }
 
-    pub(crate) async fn fetch(&self, body: impl Into<Bytes>) -> Reply {
+    /// A call of fetch.
+    pub async fn fetch(&self, body: impl Into<Bytes>) -> Reply {
         fetch::handle(&self.fetch, Invocation::direct(body, deadline())).await
     }
 
-    pub(crate) async fn ship(&self, body: impl Into<Bytes>) -> Reply {
+    /// A call of ship.
+    pub async fn ship(&self, body: impl Into<Bytes>) -> Reply {
         ship::handle(&self.ship, Invocation::direct(body, deadline())).await
     }
 
     /// The doorbells on a topic that its function has not had yet.
-    pub(crate) fn unheard(&self, topic: &str) -> Vec<Bytes> {
+    pub fn unheard(&self, topic: &str) -> Vec<Bytes> {
         let all: Vec<Bytes> = (self.cloud.topics().published().into_iter())
             .filter(|message| message.topic == topic)
             .map(|message| message.body)
@@ -298,14 +388,14 @@ impl House {
     }
 
     /// Answers all doorbells, one after the other, until both topics are quiet; each call must succeed.
-    pub(crate) async fn settle(&self) {
+    pub async fn settle(&self) {
         for reply in self.settle_anyhow().await {
             assert!(reply.is_success(), "{reply:?}");
         }
     }
 
     /// Answers all doorbells; what the calls answered.
-    pub(crate) async fn settle_anyhow(&self) -> Vec<Reply> {
+    pub async fn settle_anyhow(&self) -> Vec<Reply> {
         let mut replies = Vec::new();
         loop {
             let (fetches, ships) = (self.unheard(&self.audit_topic), self.unheard(&self.splunk_topic));
@@ -325,11 +415,12 @@ impl House {
     }
 
     /// Runs the schedule every five minutes until it is `until`, answering all doorbells.
-    pub(crate) async fn run_until(&self, until: &str) {
+    pub async fn run_until(&self, until: &str) {
         self.run_every(5, until).await;
     }
 
-    pub(crate) async fn run_every(&self, minutes: i64, until: &str) {
+    /// The same at another pace.
+    pub async fn run_every(&self, minutes: i64, until: &str) {
         while self.cloud.clock().now() < at(until) {
             self.wait(SignedDuration::from_mins(minutes)).await;
             let reply = self.ring().await;
@@ -339,42 +430,44 @@ impl House {
     }
 
     /// The ledger's objects under a prefix.
-    pub(crate) fn objects(&self, prefix: &str) -> Vec<String> {
+    pub fn objects(&self, prefix: &str) -> Vec<String> {
         self.cloud.storage().objects(BUCKET).into_iter().filter(|name| name.starts_with(prefix)).collect()
     }
 
-    pub(crate) fn object(&self, name: &str) -> serde_json::Value {
+    /// One of them, read.
+    pub fn object(&self, name: &str) -> serde_json::Value {
         serde_json::from_slice(&self.cloud.storage().get(BUCKET, name).unwrap()).unwrap()
     }
 
     /// The raw bytes that reached the collector, in order.
-    pub(crate) fn arrived(&self) -> Vec<Bytes> {
+    pub fn arrived(&self) -> Vec<Bytes> {
         (0..self.splunk.count()).map(|index| self.splunk.raw(index).unwrap()).collect()
     }
 
     /// The ids that reached the collector, sorted, copies included.
-    pub(crate) fn arrived_ids(&self) -> Vec<String> {
+    pub fn arrived_ids(&self) -> Vec<String> {
         ids_at(&self.splunk)
     }
 
     /// Counts the calls of `operation` that name `part`, from now on. Ask with [`House::count`].
-    pub(crate) fn counting(&self, operation: &str, part: &str) -> FaultId {
+    pub fn counting(&self, operation: &str, part: &str) -> FaultId {
         self.cloud.faults().inject(Fault::on(operation).containing(part).delay(Duration::ZERO))
     }
 
-    pub(crate) fn count(&self, counter: FaultId) -> u64 {
+    /// How many there were.
+    pub fn count(&self, counter: FaultId) -> u64 {
         self.cloud.faults().fired(counter)
     }
 
     /// Nothing waits, nothing is held, nothing was refused.
-    pub(crate) fn assert_idle(&self) {
+    pub fn assert_idle(&self) {
         for folder in ["owed/", "held/", "dead/"] {
             assert_eq!(self.objects(folder), [""; 0], "{folder}");
         }
     }
 
     /// Holds what arrived against what the trail holds up to `until`.
-    pub(crate) fn assert_delivered_once(&self, until: Timestamp) -> usize {
+    pub fn assert_delivered_once(&self, until: Timestamp) -> usize {
         let mut arrived: BTreeMap<String, Vec<u64>> = BTreeMap::new();
         for arrival in self.splunk.iter() {
             arrived.entry(arrival.id.unwrap()).or_default().push(arrival.fingerprint);
@@ -398,12 +491,13 @@ impl House {
 }
 
 /// The ids that reached a collector, sorted, copies included.
-pub(crate) fn ids_at(collector: &HecReceiver) -> Vec<String> {
+pub fn ids_at(collector: &HecReceiver) -> Vec<String> {
     let mut ids: Vec<String> = collector.iter().map(|arrival| arrival.id.unwrap()).collect();
     ids.sort();
     ids
 }
 
-pub(crate) fn deadline() -> tokio::time::Instant {
+/// The end of a call that begins now.
+pub fn deadline() -> tokio::time::Instant {
     tokio::time::Instant::now() + CALL
 }

@@ -17,28 +17,31 @@ use local_oci::{LocalOci, receiver::HecReceiver};
 use tokio::sync::Notify;
 
 /// Where the emulator is reached; no socket listens there.
-pub(crate) const OCI: &str = "http://127.0.0.1:1";
+pub const OCI: &str = "http://127.0.0.1:1";
 
 /// Where the collector is reached.
-pub(crate) const SPLUNK: &str = "http://127.0.0.2:8088";
+pub const SPLUNK: &str = "http://127.0.0.2:8088";
 
 /// Where another collector is reached.
-pub(crate) const SECOND: &str = "http://127.0.0.3:8088";
+pub const SECOND: &str = "http://127.0.0.3:8088";
 
 /// The collectors by their URLs. A clone is the same set.
-pub(crate) type Collectors = Arc<Mutex<BTreeMap<&'static str, HecReceiver>>>;
+pub type Collectors = Arc<Mutex<BTreeMap<&'static str, HecReceiver>>>;
 
 /// The emulator and the collectors, called in process.
 #[derive(Clone)]
-pub(crate) struct InProcess {
-    pub(crate) cloud: LocalOci,
-    pub(crate) collectors: Collectors,
-    pub(crate) killer: Arc<Killer>,
+pub struct InProcess {
+    /// The emulator.
+    pub cloud: LocalOci,
+    /// The destinations.
+    pub collectors: Collectors,
+    /// Ends callers.
+    pub killer: Arc<Killer>,
 }
 
 /// Ends whoever makes a certain wire call: the call hangs for ever, and whoever waits for [`Killer::strike`] drops him.
 #[derive(Default)]
-pub(crate) struct Killer {
+pub struct Killer {
     calls: AtomicU64,
     aim: Mutex<Option<(u64, Moment)>>,
     struck: Notify,
@@ -46,26 +49,28 @@ pub(crate) struct Killer {
 
 /// On which side of its effect a call is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Moment {
+pub enum Moment {
+    /// It has not taken effect.
     Before,
+    /// It has, and its answer is lost.
     After,
 }
 
 impl Killer {
     /// Strikes at wire call number `call`, counted from 1 and from now.
-    pub(crate) fn aim(&self, call: u64, moment: Moment) {
+    pub fn aim(&self, call: u64, moment: Moment) {
         self.calls.store(0, Ordering::Relaxed);
         *self.aim.lock().unwrap() = Some((call, moment));
     }
 
     /// Strikes no more; whether it did.
-    pub(crate) fn has_struck(&self) -> bool {
+    pub fn has_struck(&self) -> bool {
         let (call, _) = self.aim.lock().unwrap().take().expect("an aim");
         self.calls.load(Ordering::Relaxed) >= call
     }
 
     /// Comes back when somebody is to be dropped.
-    pub(crate) async fn strike(&self) {
+    pub async fn strike(&self) {
         self.struck.notified().await;
     }
 
