@@ -96,9 +96,11 @@ pub(super) fn counted(raw: &[u8]) -> Option<u64> {
     (event["eventType"] == "siem.pipeline.OwnReads").then(|| event["data"]["count"].as_u64())?
 }
 
-/// Whether a record is the reduced form of one that lies whole in the bucket.
+/// Whether a record is the reduced form of one that lies whole in the bucket, under the hash that the form names.
 pub(super) fn is_reduced(house: &House, raw: &[u8]) -> bool {
     let event: serde_json::Value = serde_json::from_slice(raw).unwrap_or_default();
     let object = event["pipeline"]["object"].as_str().unwrap_or_default();
-    event["truncated"] == true && house.cloud.storage().get(BUCKET, object).is_some()
+    let letter = house.cloud.storage().get(BUCKET, object).unwrap_or_default();
+    let letter: serde_json::Value = serde_json::from_slice(&letter).unwrap_or_default();
+    event["truncated"] == true && letter["sha256"].is_string() && letter["sha256"] == event["pipeline"]["sha256"]
 }
