@@ -21,8 +21,11 @@
 //! ```
 
 mod error;
+mod extent;
+mod lenient;
 mod outline;
 mod splitter;
 
 pub use error::SplitError;
+pub use lenient::{Item, LenientSplitter, NoRecord, Place};
 pub use splitter::{Limits, Splitter};

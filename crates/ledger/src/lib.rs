@@ -12,6 +12,8 @@
 //! dead/<date>/<destination>/<key>          a dead letter
 //! proof/<date>/<windows>                   a line for each window that is over
 //! hush/<destination>~<level>               a destination that is down
+//! seen/object/<destination>/<key>~…        a log file all of whose records are settled
+//! kept/object/<destination>/<key>/<part>   a log file's bytes, where the file may go before they are delivered
 //! ```
 //!
 //! ```no_run
@@ -38,6 +40,7 @@
 mod dead;
 mod error;
 mod hush;
+mod objects;
 mod on_their_way;
 mod proofs;
 mod receipts;
@@ -45,6 +48,7 @@ mod state;
 
 pub use dead::{Buried, DeadLetter, LetterEntry, LetterPage, letter_date, sha256_hex};
 pub use error::Error;
+pub use objects::{KEPT_PART_MAX_BYTES, ObjectWork};
 pub use receipts::{Owed, Taken, Waiting};
 pub use state::{Contents, Swapped, Versioned};
 

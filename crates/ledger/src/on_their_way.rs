@@ -120,7 +120,7 @@ impl Ledger {
 fn ship_key(name: &str) -> Option<ShipKey> {
     match name.parse::<Receipt>().ok()?.stage {
         Stage::Ship(_, key) => Some(key),
-        Stage::Fetch(_) => None,
+        Stage::Fetch(_) | Stage::Object(..) => None,
     }
 }
 

@@ -12,7 +12,7 @@ const POSITIONS: &str = "positions.json";
 const SCOPES: &str = "scopes.json";
 
 /// What a ledger consists of, beside the position.
-const OURS: [&str; 7] = ["owed/", "held/", "hush/", "seen/", "dead/", "proof/", SCOPES];
+const OURS: [&str; 9] = ["owed/", "held/", "hush/", "seen/", "dead/", "proof/", "kept/", "search/", SCOPES];
 
 /// 20 regions × 10,000 compartments take about 2 MB.
 const STATE_MAX_BYTES: usize = 16 * 1024 * 1024;
@@ -122,7 +122,7 @@ impl Ledger {
         }
     }
 
-    async fn swap(
+    pub(crate) async fn swap(
         &self,
         name: &str,
         next: &impl Serialize,

@@ -61,6 +61,15 @@ pub struct Object {
     pub date: Option<Timestamp>,
 }
 
+/// Some bytes of an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Range {
+    /// They.
+    pub body: Bytes,
+    /// Whether the object ends with them.
+    pub is_last: bool,
+}
+
 /// What is known of an object without reading it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
@@ -129,6 +138,52 @@ impl Bucket {
         let answer = self.client.call(&call, cap, deadline).await?;
         let date = answer.header(&header::DATE).ok().and_then(parse_http_date);
         Ok(Object { etag: answer.etag()?, date, body: answer.body })
+    }
+
+    /// Reads the bytes of the version `etag` of an object from `offset` on, at most `length` of them; none behind its end.
+    /// May be repeated.
+    ///
+    /// # Errors
+    /// [`Error::is_object_not_found`] where there is none; [`Error::is_precondition_failed`] where it has another version;
+    /// [`Error::Decode`] where the answer is not the range that was asked for; else as the service answered.
+    ///
+    /// Source: Object Storage API reference, GetObject, `range` and `if-match`.
+    pub async fn get_range(
+        &self,
+        name: &str,
+        etag: &str,
+        offset: u64,
+        length: usize,
+        deadline: Deadline,
+    ) -> Result<Range, Error> {
+        const OPERATION: &str = "GetObject";
+        let mut call = self.call(OPERATION, Method::GET, self.object(OPERATION, name)?, Content::None, Repeat::Always);
+        call.headers.push(if_match(OPERATION, etag)?);
+        let last = offset.saturating_add(length.max(1) as u64 - 1);
+        let range = HeaderValue::try_from(format!("bytes={offset}-{last}"));
+        let range =
+            range.map_err(|_| Error::Invalid { operation: OPERATION, what: "a range that fits into no header" })?;
+        call.headers.push((header::RANGE, range));
+        let answer = match self.client.call(&call, length, deadline).await {
+            // Nothing lies at or behind that place, as in an empty object.
+            Err(error) if error.status() == Some(http::StatusCode::RANGE_NOT_SATISFIABLE) => {
+                return Ok(Range { body: Bytes::new(), is_last: true });
+            }
+            answer => answer?,
+        };
+        let told = answer.header(&header::CONTENT_RANGE).ok().map(str::to_owned);
+        match told.as_deref().map(content_range) {
+            Some(Some((from, total))) if from == offset => {
+                let is_last = offset + answer.body.len() as u64 >= total;
+                if answer.body.len() < length && !is_last {
+                    return Err(answer.unexpected("a range that is shorter than its content-range"));
+                }
+                Ok(Range { body: answer.body, is_last })
+            }
+            // Whoever passes the range over gives the object whole; it fitted into what was asked for.
+            None if offset == 0 => Ok(Range { body: answer.body, is_last: true }),
+            _ => Err(answer.unexpected("header content-range")),
+        }
     }
 
     /// Looks at an object without reading it. May be repeated.
@@ -217,11 +272,35 @@ impl Bucket {
         if_none_match: bool,
         deadline: Deadline,
     ) -> Result<Renamed, Error> {
+        self.rename_if(from, None, to, if_none_match, deadline).await
+    }
+
+    /// Gives this version of an object another name that is free.
+    ///
+    /// # Errors
+    /// [`Error::is_object_not_found`] where there is no object `from`; [`Error::is_precondition_failed`] where it has
+    /// another version, or where `to` exists; else as the service answered. May be repeated as [`Bucket::rename`].
+    ///
+    /// Source: Object Storage API reference, RenameObject.
+    pub async fn rename_version(&self, from: &str, etag: &str, to: &str, deadline: Deadline) -> Result<Renamed, Error> {
+        self.rename_if(from, Some(etag), to, true, deadline).await
+    }
+
+    async fn rename_if(
+        &self,
+        from: &str,
+        etag: Option<&str>,
+        to: &str,
+        if_none_match: bool,
+        deadline: Deadline,
+    ) -> Result<Renamed, Error> {
         #[derive(Serialize)]
         #[serde(rename_all = "camelCase")]
         struct Details<'a> {
             source_name: &'a str,
             new_name: &'a str,
+            #[serde(rename = "srcObjIfMatchETag", skip_serializing_if = "Option::is_none")]
+            src_obj_if_match: Option<&'a str>,
             #[serde(rename = "newObjIfNoneMatchETag", skip_serializing_if = "Option::is_none")]
             new_obj_if_none_match: Option<&'static str>,
         }
@@ -229,7 +308,12 @@ impl Bucket {
         check_name(OPERATION, from)?;
         check_name(OPERATION, to)?;
         let target = self.target()?.part("actions").part("renameObject");
-        let details = Details { source_name: from, new_name: to, new_obj_if_none_match: if_none_match.then_some("*") };
+        let details = Details {
+            source_name: from,
+            new_name: to,
+            src_obj_if_match: etag,
+            new_obj_if_none_match: if_none_match.then_some("*"),
+        };
         let call =
             Call { id_header: CLIENT_REQUEST_ID, ..Call::post_json(OPERATION, target, &details, Repeat::Guarded)? };
         let answer = self.client.call(&call, SMALL_BODY_MAX_BYTES, deadline).await?;
@@ -249,6 +333,13 @@ impl Bucket {
         check_name(operation, name)?;
         Ok(self.target()?.part("o").value(name))
     }
+}
+
+/// The first byte and the object's length of `bytes 0-9/100`.
+fn content_range(value: &str) -> Option<(u64, u64)> {
+    let (range, total) = value.strip_prefix("bytes ")?.split_once('/')?;
+    let (from, _) = range.split_once('-')?;
+    Some((from.parse().ok()?, total.parse().ok()?))
 }
 
 fn if_match(operation: &'static str, etag: &str) -> Result<(HeaderName, HeaderValue), Error> {

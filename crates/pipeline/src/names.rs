@@ -4,7 +4,7 @@
 //! owed/<stage>/<key>~<attempts>            waits for a doorbell or the sweep
 //! held/<stage>/<key>~<attempts>~<until>    somebody works on it until then (Unix seconds of the service's clock)
 //! ```
-//! `<stage>` is `fetch` or `ship/<destination>`. A key begins with its span: the window of processed time, with
+//! `<stage>` is `fetch`, `ship/<destination>` or `object/<destination>`. A key of the first two begins with its span: the window of processed time, with
 //! `backfill.` before it in the backfill lane, which therefore sorts behind all live work. What is done has a name under
 //! `seen/`: see [`Seen`](crate::Seen).
 
@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use oci_names::Region;
 use serde::{Deserialize, Serialize};
 
-use crate::Window;
+use crate::{ObjectKey, Window};
 
 /// An object name is not that of a receipt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -260,6 +260,8 @@ pub enum Stage {
     Fetch(FetchKey),
     /// A batch for the `ship-to-siem` of one destination.
     Ship(Destination, ShipKey),
+    /// A log file whose records go to that destination, for `decode-bucket-gzip`.
+    Object(Destination, ObjectKey),
 }
 
 impl fmt::Display for Stage {
@@ -267,6 +269,7 @@ impl fmt::Display for Stage {
         match self {
             Self::Fetch(key) => write!(f, "fetch/{key}"),
             Self::Ship(destination, key) => write!(f, "ship/{destination}/{key}"),
+            Self::Object(destination, key) => write!(f, "object/{destination}/{key}"),
         }
     }
 }
@@ -346,6 +349,7 @@ impl FromStr for Receipt {
         let stage = match stage.split('/').collect::<Vec<_>>().as_slice() {
             ["fetch", key] => Stage::Fetch(key.parse()?),
             ["ship", destination, key] => Stage::Ship(destination.parse()?, key.parse()?),
+            ["object", destination, key] => Stage::Object(destination.parse()?, key.parse()?),
             _ => return Err(InvalidReceiptName),
         };
         Ok(Self { stage, attempts: attempts.parse().map_err(|_| InvalidReceiptName)?, state })
@@ -365,6 +369,8 @@ mod tests {
             "owed/ship/splunk/20260105T2120Z-20260105T2125Z.us-ashburn-1.00ff~0",
             "held/ship/on-call-2/20260105T2120Z-20260105T2125Z.us-ashburn-1.00ff.10-25~2~1767648300",
             "owed/fetch/20260105T2120Z-20260105T2125Z.0.us-ashburn-1.4294967295~0",
+            "owed/object/splunk/00112233445566778899aabbccddeeff-9a86a492-43fa-4c8c-a80e-dbd650188ff8~0",
+            "held/object/logzio/00112233445566778899aabbccddeeff-x1~3~1767648300",
         ] {
             assert_eq!(name.parse::<Receipt>().unwrap().to_string(), name);
         }

@@ -53,6 +53,9 @@ pub struct Word {
     /// This doorbell is a probe of that level: who delivers all of it says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probe: Option<u8>,
+    /// Whoever decodes log files looks through their buckets for those whose event never came.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub search: bool,
 }
 
 impl Word {
@@ -197,10 +200,11 @@ mod tests {
 
     #[test]
     fn a_word_on_destinations_travels_with_the_pointers() {
-        let word = Word { hushed: vec!["splunk".parse().unwrap()], probe: Some(2) };
+        let word = Word { hushed: vec!["splunk".parse().unwrap()], probe: Some(2), search: true };
         let receipt = RECEIPT.parse().unwrap();
         let doorbell = &group(vec![Pointer { receipt, location: None }], 1, &word)[0];
-        let body = format!(r#"{{"v":1,"pointers":[{{"receipt":"{RECEIPT}"}}],"hushed":["splunk"],"probe":2}}"#);
+        let body =
+            format!(r#"{{"v":1,"pointers":[{{"receipt":"{RECEIPT}"}}],"hushed":["splunk"],"probe":2,"search":true}}"#);
         assert_eq!(doorbell.to_json(), body);
         assert_eq!(Doorbell::parse(body.as_bytes()).unwrap(), *doorbell);
         let most = |probe| Word { probe, ..Word::default() }.deliveries_max();

@@ -120,6 +120,8 @@ fn live_window(receipt: &Receipt) -> Option<Window> {
     match &receipt.stage {
         Stage::Fetch(key) => (key.lane == Lane::Live).then_some(key.window),
         Stage::Ship(_, key) => (key.lane == Lane::Live).then_some(key.window),
+        // A file has no window: its own name under seen/ says what became of it.
+        Stage::Object(..) => None,
     }
 }
 

@@ -23,6 +23,8 @@ pub struct Config {
     pub audit_topic: Ocid,
     /// Rings `ship-to-siem`.
     pub splunk_topic: Ocid,
+    /// Rings `decode-bucket-gzip`, where log files are decoded.
+    pub object_topic: Option<Ocid>,
     /// The destinations that a backfill may name.
     pub destinations: Vec<Destination>,
     /// Work units in one notification; 0 for no bound but bytes.
@@ -58,6 +60,9 @@ pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Config, Problems>
     let audit_topic = keys.required("audit_topic", ocid_of("onstopic"));
     // The topic that wakes ship-to-siem; the sweep rings it for batches whose doorbell was lost.
     let splunk_topic = keys.required("splunk_topic", ocid_of("onstopic"));
+    // The topic that wakes decode-bucket-gzip, where log files of a bucket are exported, too: for those whose event never
+    // came, and those that are not done.
+    let object_topic = keys.maybe("object_topic", ocid_of("onstopic"));
     // Destinations by name, separated by commas; one ship-to-siem runs for each.
     let destinations = destinations(&mut keys);
     // Work units in one notification. 0, the default, cuts by bytes alone: fewest calls, so the lowest price.
@@ -97,6 +102,7 @@ pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Config, Problems>
             stream: stream?,
             audit_topic: audit_topic?,
             splunk_topic: splunk_topic?,
+            object_topic,
             destinations: destinations?,
             records_per_fn: records_per_fn?,
             gateway_secret,

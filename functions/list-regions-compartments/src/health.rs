@@ -85,6 +85,7 @@ fn readings(now: Timestamp, waiting: &Waiting, summary: &Summary, failed: bool, 
     let place = |receipt: &Receipt| match &receipt.stage {
         Stage::Fetch(_) => ("fetch", None),
         Stage::Ship(destination, _) => ("ship", Some(destination.to_string())),
+        Stage::Object(destination, _) => ("object", Some(destination.to_string())),
     };
     // Backfills too: they are owed like anything else.
     let mut stages: BTreeMap<(&'static str, Option<String>), (usize, usize, SignedDuration)> = BTreeMap::new();
@@ -165,6 +166,8 @@ fn overdue(receipt: &Receipt, since: Option<Timestamp>, now: Timestamp, looks: L
             (key.lane, key.window, after)
         }
         Stage::Ship(_, key) => (key.lane, key.window, SignedDuration::ZERO),
+        // A file has no window; its receipt is written as soon as it is noticed.
+        Stage::Object(..) => return since.map(|since| now.duration_since(since)),
     };
     if lane == Lane::Backfill {
         return None;

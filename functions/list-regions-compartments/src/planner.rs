@@ -49,7 +49,7 @@ pub(crate) async fn run(
     let spread = planner.pointers.len().min(DOORBELLS_MAX);
     let (client, topic) = (&app.config.connection.client, &app.config.audit_topic);
     let title = "fetch-audit-events: work units are waiting";
-    let word = Word { hushed: down(waiting), probe: None };
+    let word = Word { hushed: down(waiting), ..Word::default() };
     summary.doorbells = ring(client, topic, title, (planner.pointers, spread), &word, deadline).await.doorbells;
     outcome
 }

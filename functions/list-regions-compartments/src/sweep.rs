@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use futures_util::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 use ledger::Waiting;
-use pipeline::{Destination, Pointer, Receipt, Stage, State, Word};
+use oci_names::Ocid;
+use pipeline::{Destination, Doorbell, Pointer, Receipt, Stage, State, Word};
 use workbench::{Deadline, ring};
 
 use crate::{App, planner};
@@ -55,30 +56,34 @@ pub(crate) async fn run(app: &App, now: Timestamp, waiting: &Waiting, deadline: 
         modified.is_none_or(|at| now.duration_since(at) >= pause(receipt))
     };
     let owed = waiting.owed.iter().filter(rested).map(|(receipt, _)| receipt);
-    // One line for fetch and one for each destination: none waits behind another's trouble.
-    let mut lines: BTreeMap<Option<&Destination>, Vec<&Receipt>> = BTreeMap::new();
+    let mut lines: BTreeMap<Line<'_>, Vec<&Receipt>> = BTreeMap::new();
     for receipt in released.iter().chain(owed) {
-        let line = match &receipt.stage {
-            Stage::Fetch(_) => None,
-            Stage::Ship(destination, _) => Some(destination),
-        };
-        lines.entry(line).or_default().push(receipt);
+        lines.entry(Line::of(receipt)).or_default().push(receipt);
     }
     let mut swept = Swept { released: released.len(), rung_again: 0 };
     let client = &app.config.connection.client;
     for (line, mut receipts) in lines {
         // The oldest window first, live work before any backfill; keys sort that way.
         receipts.sort_unstable();
-        let probe = line.and_then(|destination| waiting.hushed.get(destination)).copied();
+        let probe = line.destination().and_then(|destination| waiting.hushed.get(destination)).copied();
+        let word = Word { probe, ..Word::default() };
         let (topic, title, word) = match line {
-            None => {
-                let word = Word { hushed: planner::down(waiting), probe };
+            Line::Fetch => {
+                let word = Word { hushed: planner::down(waiting), ..word };
                 (&app.config.audit_topic, "fetch-audit-events: work units are still waiting", word)
             }
-            Some(_) => {
-                let word = Word { hushed: Vec::new(), probe };
-                (&app.config.splunk_topic, "ship-to-siem: batches are still waiting", word)
-            }
+            Line::Ship(_) => (&app.config.splunk_topic, "ship-to-siem: batches are still waiting", word),
+            Line::Object(destination) => match &app.config.object_topic {
+                Some(topic) => (topic, "decode-bucket-gzip: log files are still waiting", word),
+                None => {
+                    tracing::error!(
+                        %destination,
+                        waiting = receipts.len(),
+                        "log files are waiting and object_topic is not set: nobody works on them again"
+                    );
+                    continue;
+                }
+            },
         };
         let (chosen, spread) = match word.deliveries_max() {
             Some(deliveries) => (turn(&receipts, now, (deliveries + SPARE).min(POINTERS_MAX)), 1),
@@ -90,7 +95,48 @@ pub(crate) async fn run(app: &App, now: Timestamp, waiting: &Waiting, deadline: 
         let rung = ring(client, topic, title, (pointers, spread), &word, deadline).await;
         swept.rung_again += count - rung.unrung;
     }
+    if let Some(topic) = &app.config.object_topic {
+        search(app, topic, deadline).await;
+    }
     swept
+}
+
+/// What is rung together: one line for fetch and one for each destination of the others, so that none waits behind another's
+/// trouble.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Line<'a> {
+    Fetch,
+    Ship(&'a Destination),
+    Object(&'a Destination),
+}
+
+impl<'a> Line<'a> {
+    fn of(receipt: &'a Receipt) -> Self {
+        match &receipt.stage {
+            Stage::Fetch(_) => Self::Fetch,
+            Stage::Ship(destination, _) => Self::Ship(destination),
+            Stage::Object(destination, _) => Self::Object(destination),
+        }
+    }
+
+    fn destination(self) -> Option<&'a Destination> {
+        match self {
+            Self::Fetch => None,
+            Self::Ship(destination) | Self::Object(destination) => Some(destination),
+        }
+    }
+}
+
+/// Asks for a look through the buckets of log files. What is not asked now is asked by the next run.
+async fn search(app: &App, topic: &Ocid, deadline: Deadline) {
+    let word = Word { search: true, ..Word::default() };
+    let body = Doorbell { pointers: Vec::new(), word }.to_json();
+    let title = "decode-bucket-gzip: are there files whose event never came?";
+    if let Err(error) =
+        app.config.connection.client.notifications().publish_message(topic, title, &body, deadline).await
+    {
+        tracing::warn!(error = &error as &dyn std::error::Error, "the search for log files is left to the next run");
+    }
 }
 
 /// Whether a hold has ended. One that says it lasts longer than any call was named by a clock that was wrong: it ends when
@@ -125,7 +171,7 @@ fn choose<'a>(receipts: &[&'a Receipt], now: Timestamp) -> Vec<&'a Receipt> {
 fn pause(receipt: &Receipt) -> SignedDuration {
     let continuation = match &receipt.stage {
         Stage::Fetch(key) => key.continuation,
-        Stage::Ship(..) => 0,
+        Stage::Ship(..) | Stage::Object(..) => 0,
     };
     let doublings = continuation.saturating_add(receipt.attempts).min(DOUBLINGS_MAX);
     PAUSE * (1 << doublings)

@@ -432,7 +432,7 @@ fn read(name: &str, bytes: &Bytes) -> Content {
 fn range(name: &str) -> Option<EventRange> {
     match name.parse::<Receipt>().ok()?.stage {
         Stage::Ship(_, key) => key.range,
-        Stage::Fetch(_) => None,
+        Stage::Fetch(_) | Stage::Object(..) => None,
     }
 }
 

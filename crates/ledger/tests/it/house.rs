@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use ledger::{Deadline, Ledger};
 use local_oci::{Clock, Cut, LocalOci, Operation, Settings};
 use oci_client::{Client, Endpoints, Principal, Service};
-use pipeline::{FetchBody, Location, Receipt, ShipBody, Stage, Tally, WorkUnit};
+use pipeline::{FetchBody, FileTally, Location, Receipt, ShipBody, Stage, Tally, WorkUnit};
 
 pub(crate) const BUCKET: &str = "siem-state";
 
@@ -164,5 +164,6 @@ pub(crate) async fn finish(ledger: &Ledger, held: &Receipt) -> Result<(), ledger
             ledger.finish_listing(held, &account, deadline()).await
         }
         Stage::Ship(..) => ledger.finish_batch(held, None, Tally { sent: 3, dead: 0 }, deadline()).await,
+        Stage::Object(..) => ledger.finish_object(held, FileTally { sent: 3, dead: 0, filtered: 0 }, deadline()).await,
     }
 }

@@ -180,7 +180,7 @@ async fn what_cannot_be_handed_on_stays_held() {
 fn key() -> FetchKey {
     match stage(FETCH) {
         Stage::Fetch(key) => key,
-        Stage::Ship(..) => panic!("a fetch receipt"),
+        Stage::Ship(..) | Stage::Object(..) => panic!("a fetch receipt"),
     }
 }
 

@@ -14,7 +14,7 @@ fn pointers(count: usize) -> Vec<Pointer> {
 async fn rung(bench: &Bench, count: usize, spread: usize) -> (Rung, Vec<Doorbell>) {
     let topic = bench.cloud.topics().create("audit");
     let topic = topic.parse().unwrap();
-    let word = Word { hushed: vec!["splunk".parse().unwrap()], probe: None };
+    let word = Word { hushed: vec!["splunk".parse().unwrap()], ..Word::default() };
     let rung =
         ring(&bench.client, &topic, "fetch-audit-events: test", (pointers(count), spread), &word, deadline()).await;
     let bodies = bench.cloud.topics().published().into_iter().map(|message| Doorbell::parse(&message.body).unwrap());

@@ -1,0 +1,285 @@
+//! The cutter for files that anybody may have written: what is no record is set aside, and reading goes on behind it.
+
+use std::fmt;
+
+use memchr::{memchr, memchr3};
+use serde_json::{Deserializer, error::Category, value::RawValue};
+
+use crate::{Limits, extent::Extent};
+
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
+/// What a file holds, in the order of its bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Item<'a> {
+    /// One JSON object, byte for byte. Its grammar and its UTF-8 have been checked.
+    Record(&'a [u8]),
+    /// Bytes that are no record.
+    SetAside {
+        /// Why.
+        reason: NoRecord,
+        /// What stands there, byte for byte.
+        bytes: &'a [u8],
+    },
+}
+
+/// Why bytes are no record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum NoRecord {
+    /// A JSON value, but a text, a number or the like, or an array within an array.
+    NotAnObject,
+    /// Begins like a record and is not one, or is no JSON at all.
+    Broken,
+    /// Holds bytes that are not UTF-8.
+    NotUtf8,
+    /// A piece of something that is longer than a record may be; the pieces follow each other.
+    TooLarge,
+    /// A record that the end of the file cuts off.
+    Truncated,
+}
+
+impl fmt::Display for NoRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotAnObject => "JSON, but no object",
+            Self::Broken => "not JSON",
+            Self::NotUtf8 => "not UTF-8",
+            Self::TooLarge => "a piece of what is longer than a record may be",
+            Self::Truncated => "cut off by the end of the file",
+        })
+    }
+}
+
+/// A place between two items, from which reading can go on with the bytes that follow.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Whether it lies within a top-level array.
+    pub in_array: bool,
+    /// What has been read and belongs to the next item.
+    pub begun: Vec<u8>,
+}
+
+/// Cuts a stream that arrives in chunks, and never fails.
+///
+/// * The objects may follow each other with any white space, with commas or nothing between them, or lie in top-level
+///   arrays, which are opened. Byte-order marks between them are skipped.
+/// * What is no object is set aside alone: a scalar up to its end, a broken record up to its closing brace or to a line
+///   that begins with another one, other text up to the end of its line.
+/// * What is longer than a record may be is set aside in pieces.
+///
+/// What it gives out does not depend on where the chunks were cut, and it keeps no more than one unfinished item. Nothing
+/// but white space, commas, marks, and the brackets of top-level arrays is passed over.
+#[derive(Default)]
+pub struct LenientSplitter {
+    record_max_bytes: usize,
+    /// What has arrived; from `read` on it is not given out yet.
+    buffer: Vec<u8>,
+    read: usize,
+    /// With fewer bytes than this the next item need not be looked at again: each look costs its whole length.
+    wanted: usize,
+    in_array: bool,
+    /// What is too large, where a piece of it has been given out.
+    piece: Option<Extent>,
+}
+
+/// What a look at the next bytes tells.
+enum Look {
+    /// So many bytes between items.
+    Between(usize),
+    /// A top-level array begins or ends, one byte.
+    Array { begins: bool },
+    /// A record of that length.
+    Record(usize),
+    /// So many bytes that are none.
+    SetAside(NoRecord, usize),
+    /// A piece of what is too large, and how that goes on.
+    Piece(usize, Option<Extent>),
+    /// It does not end within what has arrived.
+    Unfinished,
+}
+
+impl LenientSplitter {
+    /// At the start of a file.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self { record_max_bytes: limits.record_max_bytes.max(1), ..Self::default() }
+    }
+
+    /// At a place that another one reached.
+    #[must_use]
+    pub fn resume(limits: Limits, place: Place) -> Self {
+        Self { buffer: place.begun, in_array: place.in_array, ..Self::new(limits) }
+    }
+
+    /// The place behind the last item that was given out; `None` amid what is too large, or where more than
+    /// `begun_max_bytes` would have to be kept.
+    #[must_use]
+    pub fn place(&self, begun_max_bytes: usize) -> Option<Place> {
+        let begun = self.rest();
+        let is_small = self.piece.is_none() && begun.len() <= begun_max_bytes;
+        is_small.then(|| Place { in_array: self.in_array, begun: begun.to_vec() })
+    }
+
+    /// How many bytes have been read that belong to no item yet.
+    #[must_use]
+    pub fn begun_bytes(&self) -> usize {
+        self.rest().len()
+    }
+
+    /// Gives `out` each item that `chunk` completes.
+    pub fn feed(&mut self, chunk: &[u8], out: &mut impl FnMut(Item<'_>)) {
+        self.buffer.drain(..self.read);
+        self.read = 0;
+        self.buffer.extend_from_slice(chunk);
+        self.walk(false, out);
+    }
+
+    /// States that the file has ended, and gives out what is left. The answer is whether a top-level array was still open:
+    /// something may be missing behind the last item then.
+    pub fn finish(&mut self, out: &mut impl FnMut(Item<'_>)) -> bool {
+        self.wanted = 0;
+        self.walk(true, out);
+        std::mem::take(&mut self.in_array)
+    }
+
+    fn rest(&self) -> &[u8] {
+        self.buffer.get(self.read..).unwrap_or_default()
+    }
+
+    fn walk(&mut self, is_end: bool, out: &mut impl FnMut(Item<'_>)) {
+        while let Some(rest) = self.buffer.get(self.read..).filter(|rest| !rest.is_empty()) {
+            if rest.len() < self.wanted {
+                return;
+            }
+            self.wanted = 0;
+            let (set_aside, length) = match self.look(rest, is_end) {
+                Look::Between(length) => (None, length),
+                Look::Array { begins } => {
+                    self.in_array = begins;
+                    (None, 1)
+                }
+                Look::Record(length) => {
+                    out(Item::Record(rest.get(..length).unwrap_or(rest)));
+                    (None, length)
+                }
+                Look::SetAside(reason, length) => (Some(reason), length),
+                Look::Piece(length, goes_on) => {
+                    self.piece = goes_on;
+                    (Some(NoRecord::TooLarge), length)
+                }
+                Look::Unfinished => {
+                    self.wanted = (rest.len() * 2).min(self.record_max_bytes.saturating_add(1));
+                    return;
+                }
+            };
+            if let (Some(reason), Some(bytes)) = (set_aside, rest.get(..length).filter(|bytes| !bytes.is_empty())) {
+                out(Item::SetAside { reason, bytes });
+            }
+            self.read += length;
+        }
+    }
+
+    /// Looks at what begins at the start of `rest`.
+    fn look(&self, rest: &[u8], is_end: bool) -> Look {
+        if let Some(extent) = &self.piece {
+            return self.cut(rest, extent.clone(), is_end);
+        }
+        let first = rest.first().copied().unwrap_or(b' ');
+        let look = match first {
+            b' ' | b'\t' | b'\r' | b'\n' | b',' => {
+                let is_between = |byte: &&u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | b',');
+                return Look::Between(rest.iter().take_while(is_between).count());
+            }
+            b'[' if !self.in_array => return Look::Array { begins: true },
+            b']' if self.in_array => return Look::Array { begins: false },
+            b'}' | b']' => Look::SetAside(NoRecord::Broken, 1),
+            b'{' | b'[' | b'"' => look_at_value(rest, is_end),
+            _ if rest.starts_with(BYTE_ORDER_MARK) => return Look::Between(BYTE_ORDER_MARK.len()),
+            _ if BYTE_ORDER_MARK.starts_with(rest) && !is_end => Look::Unfinished,
+            _ => self.look_at_word(rest, is_end),
+        };
+        let is_over = match look {
+            Look::Record(length) | Look::SetAside(_, length) => length > self.record_max_bytes,
+            Look::Unfinished => rest.len() > self.record_max_bytes,
+            Look::Between(_) | Look::Array { .. } | Look::Piece(..) => false,
+        };
+        if is_over { self.cut(rest, Extent::default(), is_end) } else { look }
+    }
+
+    /// Cuts a piece off what is longer than a record may be, which goes on as `extent` has it.
+    fn cut(&self, rest: &[u8], mut extent: Extent, is_end: bool) -> Look {
+        let piece = rest.get(..self.record_max_bytes).unwrap_or(rest);
+        match extent.read(piece) {
+            Some(length) => Look::Piece(length, None),
+            None if is_end || piece.len() == self.record_max_bytes => Look::Piece(piece.len(), Some(extent)),
+            None => Look::Unfinished,
+        }
+    }
+
+    /// Looks at what begins with none of JSON's brackets: a number or its like, or text of any kind.
+    fn look_at_word(&self, rest: &[u8], is_end: bool) -> Look {
+        let is_delimiter =
+            |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | b',' | b'{' | b'}' | b'[' | b']' | b'"');
+        let length = match rest.iter().position(is_delimiter) {
+            Some(length) => length,
+            None if is_end => rest.len(),
+            None => return Look::Unfinished,
+        };
+        if is_json(rest.get(..length).unwrap_or(rest)) {
+            return Look::SetAside(NoRecord::NotAnObject, length);
+        }
+        let end = if self.in_array { memchr3(b',', b']', b'\n', rest) } else { memchr(b'\n', rest) };
+        match end {
+            Some(length) => no_json(rest, length),
+            None if is_end => no_json(rest, rest.len()),
+            None => Look::Unfinished,
+        }
+    }
+}
+
+/// Looks at an object, a text, or an array within an array.
+fn look_at_value(rest: &[u8], is_end: bool) -> Look {
+    let mut values = Deserializer::from_slice(rest).into_iter::<&RawValue>();
+    match values.next() {
+        Some(Ok(value)) if rest.starts_with(b"{") => Look::Record(value.get().len()),
+        Some(Ok(value)) => Look::SetAside(NoRecord::NotAnObject, value.get().len()),
+        Some(Err(error)) if is_cut(&error, rest) && !is_end => Look::Unfinished,
+        Some(Err(error)) => match Extent::default().read(rest) {
+            Some(length) => no_json(rest, length),
+            None if is_cut(&error, rest) => Look::SetAside(NoRecord::Truncated, rest.len()),
+            None if is_end => no_json(rest, rest.len()),
+            None => Look::Unfinished,
+        },
+        None => Look::Unfinished,
+    }
+}
+
+/// Whether what stands in `rest` is wrong only in that it ends there: a number that ends behind its point is a syntax error
+/// to the parser.
+fn is_cut(error: &serde_json::Error, rest: &[u8]) -> bool {
+    let mut lines = rest.split(|byte| *byte == b'\n').map(|line| line.len() + 1);
+    let before: usize = lines.by_ref().take(error.line().saturating_sub(1)).sum();
+    error.classify() == Category::Eof || before + error.column() >= rest.len()
+}
+
+/// What is said of the first `length` bytes of `rest`, which are no JSON.
+fn no_json(rest: &[u8], length: usize) -> Look {
+    let bytes = rest.get(..length).unwrap_or(rest);
+    let reason = if std::str::from_utf8(bytes).is_err() { NoRecord::NotUtf8 } else { NoRecord::Broken };
+    // White space is between items; a form feed is none.
+    Look::SetAside(reason, bytes.trim_ascii_end().len().max(1))
+}
+
+fn is_json(bytes: &[u8]) -> bool {
+    serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok()
+}
+
+impl fmt::Debug for LenientSplitter {
+    /// Without the bytes of the item that is under way.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LenientSplitter")
+            .field("begun_bytes", &self.begun_bytes())
+            .field("in_array", &self.in_array)
+            .finish_non_exhaustive()
+    }
+}

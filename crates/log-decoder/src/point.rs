@@ -1,0 +1,43 @@
+//! Where another reader can take over.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use json_records::Place;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+/// A place in a file from which a reader can go on with the bytes from [`ResumePoint::offset`]: the start of a gzip
+/// member, or any place between the records of plain text.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResumePoint {
+    /// The first byte of the file that is to be read.
+    pub offset: u64,
+    /// How many items lie before it.
+    pub items: u64,
+    /// How many bytes the file before it opens to.
+    pub inflated: u64,
+    /// Whether it is known to be gzip; else the first bytes tell.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_gzip: bool,
+    /// Whether it is known to be plain text.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_plain: bool,
+    /// Whether it lies within a top-level array.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub in_array: bool,
+    /// The first bytes of the next item, which lie before it: members do not end with records.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", serialize_with = "write", deserialize_with = "read")]
+    pub begun: Vec<u8>,
+}
+
+impl ResumePoint {
+    pub(crate) fn place(&self) -> Place {
+        Place { in_array: self.in_array, begun: self.begun.clone() }
+    }
+}
+
+fn write<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&STANDARD.encode(bytes))
+}
+
+fn read<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
+    STANDARD.decode(String::deserialize(from)?).map_err(|_| D::Error::custom("begun: expected base64"))
+}

@@ -1,0 +1,173 @@
+//! The decoder on whole, damaged and hostile files, in any chunks, and resumed at any place.
+
+#![expect(clippy::unwrap_used, reason = "the helpers of a test may stop it")]
+
+use std::io::Write;
+
+use flate2::{Compression, write::GzEncoder};
+use log_decoder::{Damage, Decoder, Item, Limits, NoRecord, ResumePoint};
+use proptest::prelude::*;
+
+type Got = (Option<NoRecord>, Vec<u8>);
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::new(6));
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn note<'a>(got: &'a mut Vec<Got>) -> impl FnMut(Item<'_>) + 'a {
+    |item| match item {
+        Item::Record(bytes) => got.push((None, bytes.to_vec())),
+        Item::SetAside { reason, bytes } => got.push((Some(reason), bytes.to_vec())),
+    }
+}
+
+/// Feeds `chunk` to its end.
+fn feed(decoder: &mut Decoder, chunk: &[u8], got: &mut Vec<Got>) -> Result<(), Damage> {
+    let mut rest = chunk;
+    loop {
+        let step = decoder.step(rest, &mut note(got))?;
+        rest = &rest[step.taken..];
+        if rest.is_empty() && !step.has_more {
+            return Ok(());
+        }
+    }
+}
+
+fn read_with(limits: Limits, file: &[u8], chunk_bytes: usize) -> (Vec<Got>, Result<(), Damage>) {
+    let mut decoder = Decoder::new(limits);
+    let mut got = Vec::new();
+    let fed = file.chunks(chunk_bytes).try_for_each(|chunk| feed(&mut decoder, chunk, &mut got));
+    let end = fed.and_then(|()| decoder.finish(&mut note(&mut got)));
+    (got, end)
+}
+
+fn read(file: &[u8]) -> (Vec<Got>, Result<(), Damage>) {
+    let whole = read_with(Limits::default(), file, usize::MAX);
+    for chunk_bytes in [1, 2, 3, 7, 64] {
+        assert_eq!(read_with(Limits::default(), file, chunk_bytes), whole, "in chunks of {chunk_bytes}");
+    }
+    whole
+}
+
+fn records(texts: &[&str]) -> Vec<Got> {
+    texts.iter().map(|text| (None, text.as_bytes().to_vec())).collect()
+}
+
+#[test]
+fn l_21_all_members_of_a_gzip_file_are_read() {
+    let members: Vec<u8> =
+        [&b"{\"a\":1}{\"b\""[..], b"", b":2}\n", b"{\"c\":3}"].iter().flat_map(|part| gzip(part)).collect();
+    let expected = (records(&[r#"{"a":1}"#, r#"{"b":2}"#, r#"{"c":3}"#]), Ok(()));
+    assert_eq!(read(&members), expected);
+    // Padded with zeros, as tapes and some writers do.
+    assert_eq!(read(&[&members[..], &[0; 9]].concat()), expected);
+}
+
+#[test]
+fn l_09_an_empty_file_holds_nothing() {
+    for file in [&b""[..], b"[]", b" \n", &gzip(b""), &gzip(b"[]")] {
+        assert_eq!(read(file), (Vec::new(), Ok(())));
+    }
+}
+
+#[test]
+fn a_file_without_compression_is_read_as_it_is() {
+    let long = format!("{{\"a\":\"{}\"}}", "x".repeat(200_000));
+    assert_eq!(read(b"{}").0, records(&["{}"]));
+    let (got, end) = read_with(Limits::default(), long.repeat(3).as_bytes(), 50_000);
+    assert_eq!((got.len(), end), (3, Ok(())));
+}
+
+#[test]
+fn l_22_a_truncated_file_gives_its_whole_records() {
+    let file = gzip(br#"{"a":1}{"b":2}"#);
+    let all = records(&[r#"{"a":1}"#, r#"{"b":2}"#]);
+    for length in 2..file.len() {
+        // How much of the last bytes an inflater opens depends on how they came.
+        for chunk_bytes in [1, usize::MAX] {
+            let (got, end) = read_with(Limits::default(), &file[..length], chunk_bytes);
+            assert_eq!(end, Err(Damage::Truncated { at: length as u64 }), "{length}");
+            assert!(all.starts_with(&got), "{length}");
+        }
+    }
+    assert_eq!(read_with(Limits::default(), &file[..file.len() - 1], usize::MAX).0, all);
+    let (got, end) = read(br#"[{"a":1},"#);
+    assert_eq!((got, end), (records(&[r#"{"a":1}"#]), Err(Damage::OpenArray)));
+}
+
+#[test]
+fn l_22_a_damaged_file_is_never_taken_for_whole() {
+    let lines: String = (0..2_000).map(|n| format!("{{\"n\":{n},\"t\":\"{:x}\"}}\n", n * 7_919)).collect();
+    let file = gzip(lines.as_bytes());
+    let (whole, end) = read_with(Limits::default(), &file, usize::MAX);
+    assert_eq!((whole.len(), end), (2_000, Ok(())));
+    let mut undetected = 0;
+    for place in (10..file.len()).step_by(101).chain(file.len() - 8..file.len()) {
+        let mut damaged = file.clone();
+        damaged[place] ^= 0x10;
+        let (_, end) = read_with(Limits::default(), &damaged, 4_096);
+        undetected += usize::from(end.is_ok());
+    }
+    assert_eq!(undetected, 0);
+    let trailing = [&file[..], b"tail"].concat();
+    let (got, end) = read_with(Limits::default(), &trailing, usize::MAX);
+    assert_eq!((got.len(), end), (2_000, Err(Damage::Trailing { at: file.len() as u64 })));
+}
+
+#[test]
+fn an_archive_that_is_not_read_is_named() {
+    let (got, end) = read(b"PK\x03\x04\x14\0\0\0");
+    assert_eq!((got, end), (Vec::new(), Err(Damage::Unsupported { format: "zip" })));
+}
+
+#[test]
+fn l_10_what_opens_to_too_much_ends_early() {
+    let bomb = gzip(" ".repeat(40_000_000).as_bytes());
+    let (got, end) = read_with(Limits::default(), &bomb, 4_096);
+    assert_eq!((got, end), (Vec::new(), Err(Damage::Ratio { max: 200 })));
+    let limits = Limits { ratio_max: 10_000, ..Limits::default() };
+    assert_eq!(read_with(limits, &bomb, 4_096).1, Ok(()));
+    let limits = Limits { inflated_max_bytes: 1_000_000, ..limits };
+    assert_eq!(read_with(limits, &bomb, 4_096).1, Err(Damage::TooLarge { max: 1_000_000 }));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    /// Whoever takes over at any point gives out exactly the items that were not given out before.
+    #[test]
+    fn a_reader_that_is_resumed_gives_out_the_rest(
+        texts in proptest::collection::vec("(\\{\"a\":\"[a-z}{ ]{0,9}\"\\}|[1-9]|text\n|\\[\\{\\},|\\]|\n){0,6}", 1..6),
+        is_gzip in any::<bool>(),
+        chunk_bytes in 1_usize..40,
+        stop in any::<prop::sample::Index>(),
+    ) {
+        let file: Vec<u8> = if is_gzip {
+            texts.iter().flat_map(|text| gzip(text.as_bytes())).collect()
+        } else {
+            texts.concat().into_bytes()
+        };
+        let whole = read_with(Limits::default(), &file, usize::MAX);
+        let stop = stop.index(file.len() + 1);
+        let mut got = Vec::new();
+        let mut early = Decoder::new(Limits::default());
+        for chunk in file[..stop].chunks(chunk_bytes) {
+            feed(&mut early, chunk, &mut got).unwrap();
+        }
+        let point: ResumePoint = serde_json::from_str(&serde_json::to_string(early.point()).unwrap()).unwrap();
+        prop_assert_eq!(early.items(), got.len() as u64);
+        // Some of what was given out may not have been delivered.
+        let delivered = got.len().max(point.items as usize + 1) - 1;
+        let delivered = if delivered < got.len() { delivered } else { got.len() };
+        got.truncate(delivered);
+        let mut late = Decoder::resume(Limits::default(), point.clone(), delivered as u64);
+        let mut end = Ok(());
+        for chunk in file[point.offset as usize..].chunks(chunk_bytes) {
+            end = end.and_then(|()| feed(&mut late, chunk, &mut got));
+        }
+        let end = end.and_then(|()| late.finish(&mut note(&mut got)));
+        prop_assert_eq!((got, end), whole);
+    }
+}
