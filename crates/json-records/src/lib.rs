@@ -6,7 +6,7 @@
 //!
 //! It looks at strings, braces and brackets and nothing else. It does not check the grammar inside a record (`{"a" 1}`
 //! passes), nor its UTF-8: who needs that proof parses the record. It does no I/O and keeps no more than one unfinished
-//! record.
+//! record. [`minify`] takes the white space between tokens away, for formats that want one record a line.
 //!
 //! ```
 //! use json_records::{Limits, Splitter};
@@ -23,9 +23,11 @@
 mod error;
 mod extent;
 mod lenient;
+mod minify;
 mod outline;
 mod splitter;
 
 pub use error::SplitError;
 pub use lenient::{Item, LenientSplitter, NoRecord, Place};
+pub use minify::minify;
 pub use splitter::{Limits, Splitter};

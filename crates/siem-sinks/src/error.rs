@@ -9,9 +9,12 @@ pub enum InvalidConfig {
     /// The address is not one that a token may be sent to.
     #[error("the URL must be https:// and a host (http:// for a loopback host only), without user, query or fragment")]
     Url,
-    /// The token cannot be sent in a header.
+    /// The token cannot be sent in a header or query.
     #[error("the token must be visible ASCII without blanks")]
     Token,
+    /// A type of logs has no blanks.
+    #[error("the log type must be visible ASCII without blanks")]
+    LogType,
     /// The user agent cannot be sent in a header.
     #[error("the user agent cannot be sent in a header")]
     UserAgent,
@@ -20,6 +23,14 @@ pub enum InvalidConfig {
     Zero {
         /// The field of the configuration.
         setting: &'static str,
+    },
+    /// The destination takes no more.
+    #[error("{setting} must be at most {max}")]
+    AboveLimit {
+        /// The field of the configuration.
+        setting: &'static str,
+        /// The most that it may be.
+        max: usize,
     },
     /// gzip knows the levels 1 (quick) to 9 (small).
     #[error("the gzip level must lie between 1 and 9")]
@@ -55,8 +66,7 @@ pub enum SinkFailure {
     },
     /// It refuses one event after the other and has taken none: the events are hardly all at fault.
     #[error(
-        "{host} has refused {refused} events one by one and taken none, the last with {answer}: look at the sourcetype, \
-         its props on the server, and what stands between here and the collector"
+        "{host} has refused {refused} events one by one and taken none, the last with {answer}: look at {suspects}"
     )]
     RefusesAll {
         /// Host and port.
@@ -65,6 +75,8 @@ pub enum SinkFailure {
         refused: usize,
         /// Status and code of the last refusal.
         answer: String,
+        /// What may be at fault, other than the events.
+        suspects: &'static str,
     },
     /// Nobody knows whether it took what was sent last.
     #[error("{host} may or may not have taken the last body: {answer}")]

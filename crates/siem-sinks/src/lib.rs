@@ -2,8 +2,8 @@
 //!
 //! A [`Sink`] takes records and answers for each of them: taken, refused for good (and why),
 //! too large, surely not taken, or unknown.
-//! [`SplunkHec`] is the one there is today. A format (an event → bytes) knows no transport, a destination knows no format
-//! beyond handing records to it; the record's own bytes go through both untouched.
+//! [`SplunkHec`] and [`LogzioBulk`] are those there are. A format (an event → bytes) knows no transport, a destination knows
+//! no format beyond handing records to it; the record's own tokens go through both untouched.
 //!
 //! It knows nothing of Oracle Cloud, keeps nothing between two calls, reads no environment and no clock but the monotonic
 //! one, and starts no background task. Repeating what is unknown, dead letters and receipts are the caller's.
@@ -19,7 +19,7 @@
 //! let config = HecConfig::new("https://http-inputs-acme.splunkcloud.com".parse()?, "a token".to_owned().into());
 //! let splunk = SplunkHec::new(config, transport)?;
 //!
-//! let records = [Record { raw: r#"{"eventId":"93e7a143"}"#.into(), region: Some("eu-frankfurt-1".into()) }];
+//! let records = [Record { raw: r#"{"eventId":"93e7a143"}"#.into(), region: None, is_valid: false }];
 //! let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
 //! let delivery = splunk.deliver(&records, deadline).await;
 //! assert_eq!(delivery.outcomes.len(), records.len());
@@ -30,13 +30,21 @@ mod sink;
 
 mod splunk_hec;
 
+mod logzio_bulk;
+
+mod http_sink;
+
 mod format;
 
 mod retry;
+
+mod settings;
 
 mod error;
 
 pub use error::{InvalidConfig, SinkFailure};
 pub use format::HecEnvelope;
+pub use logzio_bulk::{LogzioBulk, LogzioConfig};
+pub use settings::check_url;
 pub use sink::{Delivery, Outcome, Record, Sink};
 pub use splunk_hec::{HecConfig, SplunkHec};

@@ -11,10 +11,14 @@ use crate::SinkFailure;
 /// One event on its way to a destination.
 #[derive(Clone)]
 pub struct Record {
-    /// The event as it was received: one JSON object. A sink passes it on byte for byte and reads only what it routes on.
+    /// The event as it was received: one JSON object. A sink passes every token of it on byte for byte and
+    /// reads only what it routes on.
     pub raw: Bytes,
     /// Where it was fetched, for an audit event does not say so itself.
     pub region: Option<Arc<str>>,
+    /// Whether somebody has proven that `raw` is one JSON object in UTF-8; a sink that splices it into a body checks it
+    /// otherwise.
+    pub is_valid: bool,
 }
 
 impl std::fmt::Debug for Record {

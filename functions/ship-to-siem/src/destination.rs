@@ -177,8 +177,11 @@ mod tests {
 
     #[test]
     fn r_49_events_that_splunk_would_cut_by_default_are_counted_and_the_props_that_prevent_it_are_shipped() {
-        let records =
-            [9_999, 10_000, 10_001, 200_000].map(|bytes| Record { raw: vec![b'x'; bytes].into(), region: None });
+        let records = [9_999, 10_000, 10_001, 200_000].map(|bytes| Record {
+            raw: vec![b'x'; bytes].into(),
+            region: None,
+            is_valid: false,
+        });
         assert_eq!(longer_than_truncate(&records), 2);
         let props = include_str!("../../../splunk/props.conf");
         let stanza = format!("[{}]", HecEnvelope::default().sourcetype);

@@ -66,7 +66,7 @@ impl Letters<'_> {
         let config = &self.app.config;
         let Buried { object, sha256 } = buried;
         let whole = Whole { reason, sha256, bucket: config.ledger.bucket_name(), object };
-        let summary = Record { raw: reduced(&record.raw, &whole), region: record.region.clone() };
+        let summary = Record { raw: reduced(&record.raw, &whole), region: record.region.clone(), is_valid: false };
         let delivery =
             config.splunk.deliver(&config.connection.client, slice::from_ref(&summary), self.sending).await?;
         match delivery.outcomes.first() {

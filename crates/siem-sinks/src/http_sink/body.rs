@@ -5,33 +5,33 @@ use std::io::{self, Write as _};
 use bytes::{BufMut as _, Bytes, BytesMut};
 use flate2::{Compression, write::GzEncoder};
 
-use crate::{Outcome, Record, format::HecFormat};
+use super::Dialect;
+use crate::{Outcome, Record};
 
 /// One request's content; it holds at least one event.
-pub(super) struct Body {
+pub(crate) struct Body {
     /// As they are sent.
     pub(super) bytes: Bytes,
     pub(super) is_gzip: bool,
     /// Before compression, which is what the other side measures.
-    pub(super) plain_bytes: usize,
+    pub(crate) plain_bytes: usize,
     /// Which record each event of the body is, by its index.
-    pub(super) members: Vec<usize>,
+    pub(crate) members: Vec<usize>,
     /// The first record that has not been looked at.
     pub(super) next: usize,
 }
 
 /// Makes one body after the other in the same two buffers, whatever the number of records.
-pub(super) struct BodyMaker<'a> {
-    format: &'a HecFormat,
-    event_max_bytes: usize,
+pub(super) struct BodyMaker<'a, D> {
+    dialect: &'a D,
     gzip: Option<Compression>,
     plain: BytesMut,
     packed: BytesMut,
 }
 
-impl<'a> BodyMaker<'a> {
-    pub(super) fn new(format: &'a HecFormat, event_max_bytes: usize, gzip: Option<Compression>) -> Self {
-        Self { format, event_max_bytes, gzip, plain: BytesMut::new(), packed: BytesMut::new() }
+impl<'a, D: Dialect> BodyMaker<'a, D> {
+    pub(super) fn new(dialect: &'a D, gzip: Option<Compression>) -> Self {
+        Self { dialect, gzip, plain: BytesMut::new(), packed: BytesMut::new() }
     }
 
     /// The body of the records from `from` on, of at most `max_bytes` before compression, or of one event that is larger
@@ -49,7 +49,7 @@ impl<'a> BodyMaker<'a> {
         let mut next = records.len();
         for (index, (record, outcome)) in records.iter().zip(outcomes.iter_mut()).enumerate().skip(from) {
             let before = self.plain.len();
-            match self.append(record) {
+            match self.dialect.append(record, &mut self.plain) {
                 Err(cannot_travel) => {
                     self.plain.truncate(before);
                     *outcome = cannot_travel;
@@ -74,19 +74,6 @@ impl<'a> BodyMaker<'a> {
         Some(Body { bytes, is_gzip, plain_bytes, members, next })
     }
 
-    /// Appends the record's envelope, or says what becomes of a record that has none.
-    fn append(&mut self, record: &Record) -> Result<(), Outcome> {
-        let bytes = record.raw.len();
-        if bytes > self.event_max_bytes {
-            let reason = format!("{bytes} bytes, more than the {} that an event may have", self.event_max_bytes);
-            return Err(Outcome::TooLarge(reason.into()));
-        }
-        if !self.plain.is_empty() {
-            self.plain.put_u8(b'\n');
-        }
-        self.format.encode(record, &mut self.plain).map_err(|error| Outcome::Refused(error.to_string().into()))
-    }
-
     fn pack(&mut self, level: Compression) -> io::Result<Bytes> {
         // The other half of the last split is gone once its request is over; then this takes its place, not new memory.
         self.packed.reserve(self.plain.len() / 4);
@@ -99,22 +86,43 @@ impl<'a> BodyMaker<'a> {
 
 #[cfg(test)]
 mod tests {
+    use http::StatusCode;
+
     use super::*;
-    use crate::HecEnvelope;
+    use crate::http_sink::{Answer, Request};
+
+    /// Records as they are, with a line feed between each two; none longer than 2000 bytes, and none of 3.
+    struct Lines;
+
+    impl Dialect for Lines {
+        const PEER: &'static str = "nobody";
+        const SUSPECTS: &'static str = "nothing";
+
+        fn append(&self, record: &Record, body: &mut BytesMut) -> Result<(), Outcome> {
+            if !body.is_empty() {
+                body.put_u8(b'\n');
+            }
+            body.put_slice(&record.raw);
+            match record.raw.len() {
+                3 => Err(Outcome::Refused("3 bytes".into())),
+                0..=2_000 => Ok(()),
+                _ => Err(Outcome::TooLarge("too many bytes".into())),
+            }
+        }
+
+        fn address(&self, _: &mut Request) {}
+
+        fn sort(&self, _: StatusCode, _: &[u8], _: &Body) -> (Answer, String) {
+            (Answer::Unknown, String::new())
+        }
+    }
 
     /// The members of each body, and which records were refused.
     fn cut(sizes: &[usize], max_bytes: usize) -> (Vec<Vec<usize>>, Vec<usize>) {
-        let format = HecFormat::new(&HecEnvelope::default());
-        let records: Vec<Record> = sizes
-            .iter()
-            .map(|size| match size.checked_sub(r#"{"x":""}"#.len()) {
-                Some(filler) => format!(r#"{{"x":"{}"}}"#, "x".repeat(filler)),
-                None => "x".repeat(*size),
-            })
-            .map(|raw| Record { raw: raw.into(), region: None })
-            .collect();
+        let record = |size: &usize| Record { raw: "x".repeat(*size).into(), region: None, is_valid: false };
+        let records: Vec<Record> = sizes.iter().map(record).collect();
         let mut outcomes = vec![Outcome::NotSent; records.len()];
-        let mut maker = BodyMaker::new(&format, 2_000, None);
+        let mut maker = BodyMaker::new(&Lines, None);
         let (mut bodies, mut next) = (Vec::new(), 0);
         while let Some(body) = maker.next_body(&records, next, max_bytes, &mut outcomes) {
             assert!(!body.bytes.is_empty() && body.plain_bytes == body.bytes.len());
@@ -129,11 +137,8 @@ mod tests {
 
     #[test]
     fn r_32_a_body_never_passes_the_limit_unless_one_event_does_and_none_is_empty() {
-        let mut envelope = BytesMut::new();
-        let record = Record { raw: "{}".into(), region: None };
-        HecFormat::new(&HecEnvelope::default()).encode(&record, &mut envelope).unwrap();
         // Two records of 207 bytes together just fit, with a line feed between them.
-        let max_bytes = 2 * (envelope.len() - 2) + 207 + 1;
+        let max_bytes = 207 + 1;
         for (sizes, bodies, refused) in [
             (&[][..], &[][..], &[][..]),
             (&[100], &[&[0][..]], &[]),
