@@ -45,6 +45,19 @@ impl Call {
         Some(Self { method: head.method, target, region, path, query, headers: head.headers, body })
     }
 
+    /// What the cloud does on its own account, for faults to match: `target` and `body` are what they see.
+    pub(crate) fn internal(target: &str, region: &str, body: Bytes) -> Self {
+        Self {
+            method: Method::POST,
+            target: target.to_owned(),
+            region: region.to_owned(),
+            path: Vec::new(),
+            query: Vec::new(),
+            headers: HeaderMap::new(),
+            body,
+        }
+    }
+
     /// The first query parameter of that name.
     pub fn query(&self, name: &str) -> Option<&str> {
         self.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())

@@ -1,13 +1,14 @@
 //! The one value behind all services.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 
 use crate::audit::{Audit, AuditSettings};
 use crate::clock::Clock;
 use crate::credentials::{self, Credentials};
+use crate::events::Events;
 use crate::faults::Faults;
 use crate::functions::Functions;
 use crate::gateway::Gateway;
@@ -67,6 +68,7 @@ pub(crate) struct Cloud {
     pub(crate) secrets: Secrets,
     pub(crate) streams: Streams,
     pub(crate) topics: Topics,
+    pub(crate) events: Events,
     pub(crate) metrics: Metrics,
     pub(crate) functions: Functions,
     pub(crate) gateway: Gateway,
@@ -104,7 +106,7 @@ impl Counters {
 
 impl Cloud {
     /// The cloud that `settings` describe.
-    pub(crate) fn new(settings: Settings) -> Self {
+    pub(crate) fn new(settings: Settings) -> Arc<Self> {
         let clock = settings.clock.clone();
         let tenancy = Tenancy::new(&settings.plan);
         let compartments = tenancy.compartments(settings.plan.start);
@@ -121,24 +123,26 @@ impl Cloud {
         let principals = Principals::new(issuer, credentials.serials());
         let fingerprint = credentials.fingerprint();
         principals.add_api_key(tenancy.id(), tenancy.user(), "alice@example.com", &fingerprint, api_user);
-        Self {
+        let seed = settings.plan.seed;
+        Arc::new_cyclic(|cloud| Self {
             audit: Audit::new(&settings.plan, settings.audit.clone(), &tenancy, clock.clone()),
-            storage: ObjectStorage::new(clock.clone(), settings.plan.seed, tenancy.namespace(), tenancy.home_region()),
-            secrets: Secrets::new(clock.clone(), settings.plan.seed, &REGIONS[0].1.to_lowercase()),
+            storage: ObjectStorage::new(cloud.clone(), clock.clone(), seed, tenancy.namespace(), tenancy.home_region()),
+            secrets: Secrets::new(clock.clone(), seed, &REGIONS[0].1.to_lowercase()),
             streams: Streams::new(clock.clone()),
             topics: Topics::new(),
+            events: Events::new(seed),
             metrics: Metrics::default(),
             functions: Functions::new(),
             gateway: Gateway::new(),
             faults: Faults::new(),
             counters: Counters::default(),
-            request_ids: Mutex::new(Rng::of(settings.plan.seed, u64::MAX - 1)),
+            request_ids: Mutex::new(Rng::of(seed, u64::MAX - 1)),
             clock,
             tenancy,
             principals,
             credentials,
             settings,
-        }
+        })
     }
 
     /// The time that signatures are held to, that of the service's answers: who signs by another is told so by a 401.

@@ -104,6 +104,8 @@ async fn serve(cloud: &Arc<Cloud>, operation: &Operation, call: &Call, caller: &
             functions::serve(cloud, operation, call, caller).await
         }
         Operation::PostMetricData => monitoring::serve(cloud, operation, call),
+        // Nothing routes to it: the cloud does it on its own account.
+        Operation::EmitEvent { .. } => Answer::error(StatusCode::NOT_FOUND, "NotFound", "no such route"),
         Operation::Gateway { .. } => gateway::serve(cloud, operation, call, caller).await,
     }
 }

@@ -38,6 +38,8 @@ mod object_storage;
 mod secrets;
 mod tenancy;
 
+mod delivery;
+mod events;
 mod faults;
 mod functions;
 mod gateway;
@@ -59,6 +61,8 @@ pub use call::Call;
 pub use clock::{BusyGuard, Clock};
 pub use cloud::{Counters, Settings};
 pub use credentials::{ConfigFile, Credentials};
+pub use delivery::{Delivery, Redelivery};
+pub use events::{BadRule, EmittedEvent, EventSettings, Events, RenameEvents, RuleAction, RuleSpec, Spelling};
 pub use faults::{Cut, Effect, Fault, FaultId, Faults};
 pub use functions::{
     Backend, BackendDied, BadConfig, Failure, FnRequest, FnResponse, FunctionBackend, FunctionReport, FunctionSettings,
@@ -66,8 +70,8 @@ pub use functions::{
 };
 pub use gateway::Gateway;
 pub use monitoring::{Datapoint, Metrics};
-pub use notifications::{Delivery, Published, Redelivery, TopicSettings, Topics};
-pub use object_storage::ObjectStorage;
+pub use notifications::{Published, TopicSettings, Topics};
+pub use object_storage::{LifecycleRule, ObjectStorage};
 pub use router::Operation;
 pub use secrets::Secrets;
 pub use streaming::{Message, StreamSettings, StreamTotals, Streams};
@@ -85,7 +89,7 @@ pub struct LocalOci {
 impl LocalOci {
     /// Makes the tenancy that `settings` plan.
     pub fn new(settings: Settings) -> Self {
-        Self { cloud: Arc::new(Cloud::new(settings)) }
+        Self { cloud: Cloud::new(settings) }
     }
 
     /// Answers one request, in process. `Host` and `Content-Length` may be left to the URI and the body.
@@ -150,6 +154,11 @@ impl LocalOci {
     /// Topics and their subscriptions.
     pub fn topics(&self) -> &Topics {
         &self.cloud.topics
+    }
+
+    /// The Events service: its rules, and what was emitted.
+    pub fn events(&self) -> &Events {
+        &self.cloud.events
     }
 
     /// The metrics that were posted.

@@ -1,6 +1,5 @@
 //! Notifications: topics, and the delivery of what is published on them to functions.
 
-mod delivery;
 mod wire;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -10,10 +9,15 @@ use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Notify;
 
+use crate::cloud::Cloud;
+use crate::delivery::{Deliveries, Delivery, Redelivery, Retries};
 use crate::streaming::named_ocid;
 use crate::tenancy::REGIONS;
 
-pub(crate) use wire::serve;
+pub(crate) use wire::{publish, serve};
+
+/// The pauses before the second, third … try, in minutes: the first is immediate. The last is repeated.
+const LADDER_MINUTES: [i64; 7] = [0, 1, 2, 4, 8, 16, 32];
 
 /// The service's limits and habits; the defaults are the documented ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,14 +46,6 @@ impl Default for TopicSettings {
     }
 }
 
-/// What becomes of a message that its function failed. The sources disagree, so both are simulated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Redelivery {
-    /// Whether an error, a crash or a timeout of the function itself is a failed delivery. Where the function was never
-    /// reached, the message is always tried again.
-    OnFunctionError(bool),
-}
-
 /// A message as it was published.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Published {
@@ -65,23 +61,11 @@ pub struct Published {
     pub at: Timestamp,
 }
 
-/// One try to deliver a message to a function.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Delivery {
-    /// The message's id.
-    pub message: String,
-    /// The function's OCID.
-    pub function: String,
-    /// When it began, by the cloud's clock.
-    pub at: Timestamp,
-    /// `answered`, or the name of the [`Failure`](crate::functions::Failure).
-    pub outcome: &'static str,
-}
-
 /// All topics of the tenancy, in its home region.
 #[derive(Debug, Default)]
 pub struct Topics {
     state: Mutex<State>,
+    deliveries: Deliveries,
 }
 
 #[derive(Debug, Default)]
@@ -89,8 +73,6 @@ struct State {
     settings: TopicSettings,
     topics: BTreeMap<String, Topic>,
     published: Vec<Published>,
-    deliveries: Vec<Delivery>,
-    pending: usize,
     refused: u64,
     next_message: u64,
 }
@@ -138,17 +120,28 @@ impl Topics {
 
     /// Every try to deliver so far, in the order in which they ended.
     pub fn deliveries(&self) -> Vec<Delivery> {
-        self.lock().deliveries.clone()
+        self.deliveries.tried()
     }
 
     /// How many deliveries are neither done nor given up.
     pub fn pending(&self) -> usize {
-        self.lock().pending
+        self.deliveries.pending()
     }
 
     /// How many publishes were refused with 429.
     pub fn throttled(&self) -> u64 {
         self.lock().refused
+    }
+
+    /// How the settings of `cloud` let a message be tried again.
+    fn retries(cloud: &Cloud) -> Retries {
+        let settings = &cloud.topics.lock().settings;
+        Retries {
+            redelivery: settings.redelivery,
+            pauses: LADDER_MINUTES.map(SignedDuration::from_mins).into(),
+            attempts_max: u32::MAX,
+            duration: settings.retry_duration,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

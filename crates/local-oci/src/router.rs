@@ -95,6 +95,11 @@ pub enum Operation {
         function: String,
     },
     PostMetricData,
+    /// No operation of an API: a service emits an event, and rules deliver it. Its target is the `resourceId`, its body
+    /// the event.
+    EmitEvent {
+        event_type: String,
+    },
     /// A route of the API gateway: not signed.
     Gateway {
         path: String,
@@ -135,6 +140,7 @@ impl Operation {
             Self::GetFunction { .. } => "GetFunction",
             Self::InvokeFunction { .. } => "InvokeFunction",
             Self::PostMetricData => "PostMetricData",
+            Self::EmitEvent { .. } => "EmitEvent",
             Self::Gateway { .. } => "Gateway",
         }
     }

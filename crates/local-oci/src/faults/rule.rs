@@ -49,13 +49,14 @@ pub enum Effect {
     EmptyRead,
     /// GetMessages (and whatever else takes a cursor): 400, as if the cursor had expired.
     ExpiredCursor,
-    /// PublishMessage: 202, but nothing is ever delivered.
+    /// PublishMessage: 202, but nothing is ever delivered. EmitEvent: the rule's actions never hear of it.
     LoseDelivery,
-    /// PublishMessage: delivered twice to each subscription.
+    /// PublishMessage: delivered twice to each subscription. EmitEvent: to each action.
     DoubleDelivery,
-    /// PublishMessage: delivered late, by the cloud's clock.
+    /// PublishMessage, EmitEvent: delivered late, by the cloud's clock.
     DelayDelivery(Duration),
-    /// PublishMessage: delivered after the next message of its topic (or after a minute of the cloud's clock).
+    /// PublishMessage, EmitEvent: delivered after the next one of its topic or rule (or after a minute of the cloud's
+    /// clock).
     Reorder,
 }
 
@@ -126,7 +127,8 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// Every call of the operation of that name (as in the API reference; `Gateway` for a route).
+    /// Every call of the operation of that name (as in the API reference; `Gateway` for a route, `EmitEvent` for an event on
+    /// its way to a rule's actions).
     pub fn on(operation: &str) -> Self {
         Self { operation: Some(operation.to_owned()), ..Self::anywhere() }
     }

@@ -10,12 +10,14 @@ use serde::Deserialize;
 use crate::answer::Answer;
 use crate::call::Call;
 use crate::cloud::Cloud;
+use crate::delivery::{Outgoing, Target};
+use crate::faults::Effect;
 use crate::rng::Rng;
 use crate::router::Operation;
 use crate::tenancy::REGIONS;
 use crate::verify::Caller;
 
-use super::{Published, State, delivery};
+use super::{Published, State, Topics};
 
 /// Serves the operations on topics.
 ///
@@ -46,20 +48,53 @@ struct Body {
 fn publish_message(cloud: &Arc<Cloud>, operation: &Operation, id: &str, call: &Call) -> Answer {
     let now = cloud.clock.now();
     let accepted = accept(&mut cloud.topics.lock(), id, call, now);
-    let (message, functions) = match accepted {
-        Ok(accepted) => accepted,
+    let message = match accepted {
+        Ok(message) => message,
         Err(refusal) => return refusal,
     };
     // Asked only of messages that were taken, so that a rule's `times` counts those.
     let effects = cloud.faults.of_service(operation, call);
     let answer = serde_json::json!({ "messageId": message.id, "timeStamp": format!("{now:.3}") });
-    delivery::begin(cloud, message, functions, &effects);
+    deliver(cloud, &message, &effects);
     Answer::json(StatusCode::ACCEPTED, answer.to_string())
 }
 
-/// The message, and the functions that it goes to.
+/// Publishes `body` on the service's own account, as a rule does: neither signed nor held to the minute's limit, and struck by
+/// the faults of PublishMessage. False where there is no such topic.
+pub(crate) fn publish(cloud: &Arc<Cloud>, topic: &str, body: Bytes) -> bool {
+    let now = cloud.clock.now();
+    let message = {
+        let mut state = cloud.topics.lock();
+        if !state.topics.contains_key(topic) {
+            return false;
+        }
+        state.publish(topic, None, body, now)
+    };
+    let operation = Operation::PublishMessage { topic: topic.to_owned() };
+    let call = Call::internal(&format!("/20181201/topics/{topic}/messages"), REGIONS[0].0, message.body.clone());
+    let effects = cloud.faults.of_service(&operation, &call);
+    deliver(cloud, &message, &effects);
+    true
+}
+
+fn deliver(cloud: &Arc<Cloud>, message: &Published, effects: &[Effect]) {
+    let outgoing = {
+        let state = cloud.topics.lock();
+        let Some(topic) = state.topics.get(&message.topic) else { return };
+        Outgoing {
+            id: message.id.clone(),
+            body: message.body.clone(),
+            at: message.at,
+            targets: topic.subscriptions.iter().cloned().map(Target::Function).collect(),
+            overtaken: Arc::clone(&topic.overtaken),
+        }
+    };
+    cloud.topics.deliveries.begin(cloud, &outgoing, Topics::retries, effects);
+}
+
+/// The message, once it is taken.
 #[expect(clippy::result_large_err, reason = "the refusal is the answer, made once a call")]
-fn accept(state: &mut State, id: &str, call: &Call, now: Timestamp) -> Result<(Published, Vec<String>), Answer> {
+fn accept(state: &mut State, id: &str, call: &Call, now: Timestamp) -> Result<Published, Answer> {
     let settings = state.settings.clone();
     let topic = state.topics.get_mut(id).filter(|_| !is_elsewhere(call)).ok_or_else(no_topic)?;
     if call.body.len() > settings.publish_max_bytes {
@@ -87,17 +122,16 @@ fn accept(state: &mut State, id: &str, call: &Call, now: Timestamp) -> Result<(P
         return Err(Answer::error(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", message));
     }
     topic.recent.push_back(now);
-    let functions = topic.subscriptions.clone();
-    state.next_message += 1;
-    let message = Published {
-        id: uuid(state.next_message),
-        topic: id.to_owned(),
-        title: body.title,
-        body: Bytes::from(text),
-        at: now,
-    };
-    state.published.push(message.clone());
-    Ok((message, functions))
+    Ok(state.publish(id, body.title, Bytes::from(text), now))
+}
+
+impl State {
+    fn publish(&mut self, topic: &str, title: Option<String>, body: Bytes, at: Timestamp) -> Published {
+        self.next_message += 1;
+        let message = Published { id: uuid(self.next_message), topic: topic.to_owned(), title, body, at };
+        self.published.push(message.clone());
+        message
+    }
 }
 
 /// The deprecated type: an object with a `default` text beside those of single protocols.

@@ -8,7 +8,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Bucket, Object, ObjectStorage, State, list};
+use super::{Bucket, Cause, Making, Object, ObjectStorage, list};
 use crate::answer::{Answer, Refused};
 use crate::call::Call;
 use crate::cloud::Cloud;
@@ -63,19 +63,16 @@ impl ObjectStorage {
         namespace: &str,
         bucket: &str,
         call: &Call,
-        act: impl FnOnce(&mut super::Rng, &mut Bucket) -> Result<T, Refused>,
+        act: impl FnOnce(&mut Making, &mut Bucket) -> Result<T, Refused>,
     ) -> Result<T, Refused> {
         if namespace != self.namespace {
             return Err(not_found("NamespaceNotFound", &format!("no namespace {namespace}")));
         }
-        let mut state = self.lock();
-        let State { buckets, etags, .. } = &mut *state;
-        let found = buckets.get_mut(bucket).filter(|bucket| bucket.region == call.region);
-        let found = found.ok_or_else(|| {
+        let answer = self.on(bucket, |making, found| (found.region == call.region).then(|| act(making, found)));
+        answer.flatten().unwrap_or_else(|| {
             let message = format!("either the bucket {bucket} does not exist in {} or access is denied", call.region);
-            not_found("BucketNotFound", &message)
-        })?;
-        act(etags, found)
+            Err(not_found("BucketNotFound", &message))
+        })
     }
 
     fn get_bucket(&self, namespace: &str, name: &str, call: &Call) -> Result<Answer, Refused> {
@@ -86,7 +83,7 @@ impl ObjectStorage {
                 "timeCreated": time(bucket.time_created),
                 "storageTier": "Standard",
                 "publicAccessType": "NoPublicAccess",
-                "objectEventsEnabled": false,
+                "objectEventsEnabled": bucket.emits_events,
                 "versioning": "Disabled",
             })))
         })
@@ -153,14 +150,14 @@ impl ObjectStorage {
             headers.push(("content-type".to_owned(), "application/octet-stream".to_owned()));
         }
         let now = self.clock.now();
-        self.with(namespace, bucket, call, |etags, bucket| {
+        self.with(namespace, bucket, call, |making, bucket| {
             let there = bucket.objects.get(name);
             if_match(call.header("if-match"), there)?;
             if_none_match(call.header("if-none-match"), there)?;
             let object = Object {
                 bytes: call.body.clone(),
                 md5: digest,
-                etag: State::new_etag(etags),
+                etag: making.etag(),
                 headers,
                 time_created: now,
                 time_modified: now,
@@ -169,17 +166,18 @@ impl ObjectStorage {
                 .with("etag", &object.etag)
                 .with("opc-content-md5", &encoded)
                 .with("last-modified", &http_date(now));
-            bucket.objects.insert(name.to_owned(), object);
+            bucket.insert(name, object, Cause::Call, making);
             Ok(answer)
         })
     }
 
     fn delete_object(&self, namespace: &str, bucket: &str, name: &str, call: &Call) -> Result<Answer, Refused> {
-        self.with(namespace, bucket, call, |_, bucket| {
+        let now = self.clock.now();
+        self.with(namespace, bucket, call, |making, bucket| {
             let object = bucket.objects.get(name).ok_or_else(|| no_object(name))?;
             if_match(call.header("if-match"), Some(object))?;
-            bucket.objects.remove(name);
-            Ok(Answer::empty(StatusCode::NO_CONTENT).with("last-modified", &http_date(self.clock.now())))
+            bucket.remove(name, Cause::Call, now, making);
+            Ok(Answer::empty(StatusCode::NO_CONTENT).with("last-modified", &http_date(now)))
         })
     }
 
@@ -189,23 +187,23 @@ impl ObjectStorage {
         check_name(&rename.new_name)?;
         let gap = self.lock().rename_gap;
         let Some(gap) = gap else {
-            return self.with(namespace, bucket, call, |etags, bucket| {
+            return self.with(namespace, bucket, call, |making, bucket| {
                 let source = rename.check(bucket)?;
-                Ok(self.moved(&rename, source, etags, bucket))
+                Ok(self.moved(&rename, source, making, bucket))
             });
         };
         let source = self.with(namespace, bucket, call, |_, bucket| rename.check(bucket))?;
         tokio::time::sleep(gap).await;
-        self.with(namespace, bucket, call, |etags, bucket| Ok(self.moved(&rename, source, etags, bucket)))
+        self.with(namespace, bucket, call, |making, bucket| Ok(self.moved(&rename, source, making, bucket)))
     }
 
-    fn moved(&self, rename: &Rename, source: Object, etags: &mut super::Rng, bucket: &mut Bucket) -> Answer {
+    fn moved(&self, rename: &Rename, source: Object, making: &mut Making, bucket: &mut Bucket) -> Answer {
         let now = self.clock.now();
-        bucket.objects.remove(&rename.source_name);
+        bucket.remove(&rename.source_name, Cause::Rename, now, making);
         // Whether a rename keeps the etag is not documented: a client has to go by the answer.
-        let etag = State::new_etag(etags);
+        let etag = making.etag();
         let object = Object { etag: etag.clone(), time_modified: now, ..source };
-        bucket.objects.insert(rename.new_name.clone(), object);
+        bucket.insert(&rename.new_name, object, Cause::Rename, making);
         Answer::empty(StatusCode::OK).with("etag", &etag).with("last-modified", &http_date(now))
     }
 }
