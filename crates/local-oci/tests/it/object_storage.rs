@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use jiff::SignedDuration;
+use local_oci::LifecycleRule;
 use serde_json::{Value, json};
 
 use crate::client::{Client, Got, encoded, settings};
@@ -285,5 +287,89 @@ async fn two_racing_renames_have_one_winner_unless_there_is_a_gap() {
         let (one, other) = tokio::join!(take("held/1"), take("held/2"));
         assert_eq!([one, other].iter().filter(|got| got.status == 200).count(), winners);
         assert_eq!(store.names().len(), winners);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_part_is_held_to_its_preconditions_before_its_range() {
+    let store = Store::new();
+    let etag = store.put("x", &[], "0123456789").await.header("etag").to_owned();
+    let (stale, part) = ("9a86a492-43fa-4c8c-a80e-dbd650188ff8", ("range", "bytes=2-3"));
+    let got = store.get("x", &[("if-match", &etag), part]).await;
+    assert_eq!((got.status, &got.body[..], got.header("etag")), (206, &b"23"[..], etag.as_str()));
+    for range in ["bytes=2-3", "bytes=99-"] {
+        let got = store.get("x", &[("if-match", stale), ("range", range)]).await;
+        assert_eq!(got.error(), (412, "IfMatchFailed".to_owned()), "{range}");
+        assert_eq!(store.get("x", &[("if-none-match", &etag), ("range", range)]).await.status, 304, "{range}");
+    }
+    for (name, value, status) in
+        [("if-match", etag.as_str(), 200), ("if-match", stale, 412), ("if-none-match", &etag, 304)]
+    {
+        let head = store.0.send("HEAD", &store.object("x"), &[(name, value)], "").await;
+        assert_eq!((head.status, head.body.len()), (status, 0), "{name}");
+    }
+    let head = store.0.send("HEAD", &store.object("x"), &[part], "").await;
+    assert_eq!((head.status, head.header("content-range"), head.header("content-length")), (206, "bytes 2-3/10", "2"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn names_are_decoded_once() {
+    let store = Store::new();
+    for name in ["a b", "a+b", "a%2Fb", "a%20b", "a%252Fb", "日本/ü 😀", "/a", "a//b", "a/", "?x=1&y#z", "..", "~-_."]
+    {
+        assert_eq!(store.put(name, &[("opc-meta-a", "b")], "1").await.status, 200, "{name}");
+        assert_eq!(store.names(), [name]);
+        let to = format!("{name} new");
+        assert_eq!(store.rename(json!({ "sourceName": name, "newName": to })).await.status, 200, "{name}");
+        assert_eq!(store.get(&to, &[]).await.body, "1");
+        assert_eq!(store.delete(&to, &[]).await.status, 204);
+    }
+    // As a client may send it, too: only what must be encoded is.
+    assert_eq!(store.0.send("PUT", &store.path("o/a+b%2Fc%20d%252F"), &[], "1").await.status, 200);
+    assert_eq!(store.names(), ["a+b/c d%2F"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rename_is_pinned_to_a_version_of_its_source() {
+    let store = Store::new();
+    let first = store.put("x", &[], "1").await;
+    let second = store.put("x", &[], "2").await;
+    let rename = |etag: &str| json!({ "sourceName": "x", "newName": "y", "srcObjIfMatchETag": etag });
+    assert_eq!(store.rename(rename(first.header("etag"))).await.error(), (412, "IfMatchFailed".to_owned()));
+    assert_eq!(store.names(), ["x"]);
+    assert_eq!(store.rename(rename(second.header("etag"))).await.status, 200);
+    assert_eq!(store.get("y", &[]).await.body, "2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_life_cycle_deletes_what_is_old_when_the_bucket_is_touched() {
+    let store = Store::new();
+    let storage = store.0.cloud.storage();
+    let hours = SignedDuration::from_hours;
+    let rule = |prefix: &str, older_than| LifecycleRule { prefix: prefix.to_owned(), older_than };
+    storage.set_lifecycle(BUCKET, vec![rule("audit/", hours(72)), rule("", hours(1000))]);
+    for name in ["audit/1", "audit/2", "other"] {
+        store.put(name, &[], "1").await;
+    }
+    store.0.cloud.clock().sleep(hours(48)).await;
+    store.put("audit/2", &[], "2").await;
+    store.rename(json!({ "sourceName": "audit/1", "newName": "audit/3" })).await;
+    store.0.cloud.clock().sleep(hours(71)).await;
+    assert_eq!(names(&store.list("").await), ["audit/2", "audit/3", "other"], "both are as old as their last change");
+    store.0.cloud.clock().sleep(hours(2)).await;
+    assert_eq!(store.get("audit/2", &[]).await.error(), (404, "ObjectNotFound".to_owned()));
+    assert_eq!(names(&store.list("").await), ["other"]);
+    store.0.cloud.clock().sleep(hours(1000)).await;
+    storage.tick();
+    assert!(store.names().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bucket_tells_whether_it_emits_events() {
+    let store = Store::new();
+    for emits in [false, true] {
+        store.0.cloud.storage().set_object_events(BUCKET, emits);
+        let bucket = store.0.get(store.path("").trim_end_matches('/')).await.json();
+        assert_eq!(bucket["objectEventsEnabled"], emits);
     }
 }
