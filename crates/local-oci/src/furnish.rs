@@ -11,6 +11,8 @@ use local_oci::{Backend, FunctionSpec, LocalOci};
 pub(crate) const BUCKET: &str = "siem-state";
 /// The token of our own collector, which takes nothing from beyond the loopback interface.
 pub(crate) const HEC_TOKEN: &str = "00000000-0000-4000-8000-000000000000";
+/// The token of our own Logz.io listener, likewise.
+pub(crate) const LOGZIO_TOKEN: &str = "AnEmulatedShippingTokenForLocalOci";
 /// The route of the gateway that rings the planner.
 pub(crate) const ROUTE: &str = "/regions/listregions";
 /// The header in which the gateway's caller tells the secret.
@@ -40,11 +42,13 @@ pub(crate) struct Furniture {
     pub(crate) topics: BTreeMap<&'static str, String>,
     /// The secret that holds the collector's token.
     pub(crate) hec_token: String,
+    /// The secret that holds the token of the Logz.io listener.
+    pub(crate) logzio_token: String,
     /// The secret that the gateway's callers must know.
     pub(crate) gateway_secret: String,
 }
 
-/// Makes a bucket for the ledger, two streams, two topics and two secrets.
+/// Makes a bucket for the ledger, two streams, two topics and three secrets.
 pub(crate) fn furnish(cloud: &LocalOci, hec_token: &str) -> Furniture {
     let home = cloud.tenancy().home_region();
     cloud.storage().create_bucket(BUCKET);
@@ -53,6 +57,7 @@ pub(crate) fn furnish(cloud: &LocalOci, hec_token: &str) -> Furniture {
         topics: [AUDIT_TOPIC, SPLUNK_TOPIC].map(|name| (name, cloud.topics().create(name))).into(),
         hec_token: cloud.secrets().create("hec-token", hec_token),
         gateway_secret: cloud.secrets().create("gateway-secret", TICK),
+        logzio_token: cloud.secrets().create("logzio-token", LOGZIO_TOKEN),
     }
 }
 

@@ -5,12 +5,14 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use jiff::SignedDuration;
-use local_oci::receiver::{HecReceiver, HecSettings, HecToken};
+use local_oci::receiver::{HecReceiver, HecSettings, HecToken, LogzioReceiver, LogzioSettings};
 use local_oci::{Clock, LocalOci, Settings, TenancyPlan};
 use serde_json::json;
 use tokio::net::TcpListener;
 
-use crate::furnish::{BUCKET, Deployment, Furniture, HEC_TOKEN, ROUTE, furnish, whole_hour, whole_minute};
+use crate::furnish::{
+    BUCKET, Deployment, Furniture, HEC_TOKEN, LOGZIO_TOKEN, ROUTE, furnish, whole_hour, whole_minute,
+};
 use crate::{say, told_to_end};
 
 /// What to serve.
@@ -41,6 +43,9 @@ pub(crate) struct Arguments {
 
 /// Prints one JSON line when ready, and serves until SIGTERM or ctrl-c.
 ///
+/// The line names a Logz.io bulk listener (`logzio`, with the secret that holds its token, `logzio_token`) and, where
+/// functions are deployed, a Splunk collector (`splunk`).
+///
 /// # Errors
 /// A port that is taken, a folder that cannot be written, a function without a binary.
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
@@ -63,6 +68,11 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let endpoint = format!("http://{}", listener.local_addr()?);
     let furniture = furnish(&cloud, HEC_TOKEN);
     let mut ready = about(&cloud, &furniture, &endpoint, &arguments).context("writing the data folder")?;
+    let logzio = LogzioReceiver::new(LogzioSettings::new(LOGZIO_TOKEN));
+    let logzio_listener =
+        TcpListener::bind(("127.0.0.1", 0)).await.context("taking a port for the Logz.io listener")?;
+    ready["logzio"] = json!(format!("http://{}", logzio_listener.local_addr()?));
+    ready["logzio_token"] = json!(furniture.logzio_token);
     let mut splunk = None;
     if let Some(binaries) = &arguments.functions {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.context("taking a port for the collector")?;
@@ -86,6 +96,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     tokio::select! {
         () = cloud.serve(listener) => {}
         () = collect => {}
+        () = logzio.serve(logzio_listener) => {}
         ended = told_to_end() => ended.context("waiting for a signal")?,
     }
     cloud.functions().shutdown();

@@ -5,33 +5,65 @@
 mod acks;
 mod body;
 mod settings;
-mod store;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::pending;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Limited};
-use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 
-use crate::faults::{Cut, wire_body};
+use super::listen;
+use super::rules::Rules;
+use super::store::{Store, Taken};
+use crate::faults::Cut;
 
 use acks::Acks;
 use body::{Code, Problem};
 pub use settings::{AckMode, HecFault, HecSettings, HecToken, Oversize};
-pub use store::Arrival;
-use store::Store;
 
-/// What a connection is read up to, whatever the settings say.
-const READ_MAX_BYTES: usize = 900 << 20;
+/// One event as it was taken.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Arrival {
+    /// The event's own id; `None` where neither the event nor its fields hold one.
+    pub id: Option<String>,
+    /// [`fingerprint`](crate::receiver::fingerprint) of the exact bytes of `event`.
+    pub fingerprint: u64,
+    /// The envelope's `time`, in microseconds since the epoch.
+    pub time_micros: Option<i64>,
+    /// The number of the post that brought it, from 0 (posts that brought nothing do not count).
+    pub post: u32,
+    /// The index that it went to.
+    pub index: String,
+    /// The envelope's source, if any.
+    pub source: Option<String>,
+    /// The envelope's host, if any.
+    pub host: Option<String>,
+    /// The envelope's sourcetype, if any.
+    pub sourcetype: Option<String>,
+}
+
+/// What events have in common.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Labels {
+    index: String,
+    source: Option<String>,
+    host: Option<String>,
+    sourcetype: Option<String>,
+}
+
+impl From<Taken<Labels>> for Arrival {
+    fn from(taken: Taken<Labels>) -> Self {
+        let Taken { id, fingerprint, time_micros, post, labels } = taken;
+        let Labels { index, source, host, sourcetype } = labels;
+        Self { id, fingerprint, time_micros, post, index, source, host, sourcetype }
+    }
+}
 
 /// The receiver. A clone is the same receiver.
 #[derive(Clone)]
@@ -44,21 +76,12 @@ struct Inner {
 
 #[derive(Default)]
 struct State {
-    store: Store,
+    store: Store<Labels>,
     acks: Acks,
-    faults: Vec<Rule>,
+    faults: Rules<HecFault>,
     answers: BTreeMap<u16, u64>,
-    struck: BTreeMap<&'static str, u64>,
     requests: u64,
     bytes: u64,
-}
-
-type Condition = Box<dyn Fn(&Request<Bytes>) -> bool + Send>;
-
-struct Rule {
-    fault: HecFault,
-    left: Option<u64>,
-    condition: Condition,
 }
 
 impl fmt::Debug for HecReceiver {
@@ -105,32 +128,17 @@ impl HecReceiver {
 
     /// Serves plain HTTP/1.1 on `listener` until the future is dropped.
     pub async fn serve(&self, listener: TcpListener) {
-        loop {
-            let Ok((stream, _)) = listener.accept().await else {
-                // Out of files, for example: passes.
-                tokio::time::sleep(Duration::from_millis(10)).await;
-                continue;
-            };
-            let receiver = self.clone();
-            #[expect(
-                clippy::disallowed_methods,
-                reason = "a connection of a receiver outlives the accept loop's turn"
-            )]
-            tokio::spawn(async move { receiver.serve_connection(stream).await });
-        }
+        let receiver = self.clone();
+        let connection = move |stream| {
+            let receiver = receiver.clone();
+            async move { receiver.serve_connection(stream).await }
+        };
+        listen::accept(listener, connection).await;
     }
 
     /// Serves one connection, plain or behind TLS, to its end.
     pub async fn serve_connection(&self, io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-        let service = hyper::service::service_fn(|request: Request<hyper::body::Incoming>| async move {
-            let (head, body) = request.into_parts();
-            let body = Limited::new(body, READ_MAX_BYTES).collect().await.map_err(|_| Cut)?.to_bytes();
-            let (head, body) = self.handle(Request::from_parts(head, body)).await?.into_parts();
-            let body = wire_body(&head.headers, body);
-            Ok::<_, Cut>(Response::from_parts(head, body))
-        });
-        // A connection that breaks is the sender's to notice.
-        hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(io), service).await.ok();
+        listen::serve_connection(io, |request| self.handle(request)).await;
     }
 
     /// Spoils the next `times` requests (all where `None`) to the event endpoints.
@@ -145,7 +153,7 @@ impl HecReceiver {
         times: Option<u64>,
         condition: impl Fn(&Request<Bytes>) -> bool + Send + 'static,
     ) {
-        self.lock().faults.push(Rule { fault, left: times, condition: Box::new(condition) });
+        self.lock().faults.push(fault, times, condition);
     }
 
     /// Takes all faults away.
@@ -165,13 +173,13 @@ impl HecReceiver {
 
     /// Every arrival of the event of that id, in order.
     pub fn received(&self, id: &str) -> Vec<Arrival> {
-        self.lock().store.received(id)
+        self.lock().store.received(id).into_iter().map(Arrival::from).collect()
     }
 
     /// Every arrival, in order: a picture of the moment.
     pub fn iter(&self) -> impl Iterator<Item = Arrival> {
         let count = self.count();
-        (0..count).filter_map(|index| self.lock().store.get(index))
+        (0..count).filter_map(|index| self.lock().store.get(index).map(Arrival::from))
     }
 
     /// The raw bytes of the event that arrived as number `index`; only where the settings keep them.
@@ -192,7 +200,7 @@ impl HecReceiver {
 
     /// How often each fault has struck: `"Half" → 3`.
     pub fn counts(&self) -> BTreeMap<&'static str, u64> {
-        self.lock().struck.clone()
+        self.lock().faults.struck()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -207,11 +215,7 @@ impl HecReceiver {
         let mut state = self.lock();
         state.requests += 1;
         state.bytes += request.body().len() as u64;
-        let rule = state.faults.iter_mut().find(|rule| rule.left != Some(0) && (rule.condition)(request))?;
-        rule.left = rule.left.map(|left| left - 1);
-        let fault = rule.fault.clone();
-        *state.struck.entry(fault.name()).or_default() += 1;
-        Some(fault)
+        state.faults.strike(request, HecFault::name)
     }
 
     fn busy(&self, code: u16, retry_after_secs: Option<u64>) -> Response<Bytes> {
@@ -274,7 +278,13 @@ impl HecReceiver {
             state.store.begin_post();
         }
         for event in parsed.events.iter().take(taken) {
-            state.store.push(event, settings.keep_raw);
+            let labels = Labels {
+                index: event.index.to_string(),
+                source: event.source.as_deref().map(str::to_owned),
+                host: event.host.as_deref().map(str::to_owned),
+                sourcetype: event.sourcetype.as_deref().map(str::to_owned),
+            };
+            state.store.push(event.raw, event.id.as_deref(), event.time_micros, labels, settings.keep_raw);
         }
         let has_ack = token.ack && taken > 0;
         let ack_id = channel.filter(|_| has_ack).map(|channel| state.acks.issue(&token.value, &channel, settings.acks));

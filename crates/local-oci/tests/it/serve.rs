@@ -42,6 +42,8 @@ async fn serve_names_what_it_made_in_one_line_and_ends_on_sigterm() {
         ("profile", "DEFAULT"),
         ("secret", "ocid1.vaultsecret.oc1.iad."),
         ("bucket", "siem-state"),
+        ("logzio", "http://127.0.0.1:"),
+        ("logzio_token", "ocid1.vaultsecret.oc1.iad."),
     ] {
         assert!(ready[name].as_str().is_some_and(|value| value.starts_with(prefix)), "{name}: {ready}");
     }
@@ -60,6 +62,14 @@ async fn serve_names_what_it_made_in_one_line_and_ends_on_sigterm() {
     let address = ready["endpoint"].as_str().and_then(|endpoint| endpoint.strip_prefix("http://")).expect("an address");
     let mut stream = tokio::net::TcpStream::connect(address).await.expect("a connection");
     stream.write_all(b"GET /n HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await.expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+
+    let logzio = ready["logzio"].as_str().and_then(|url| url.strip_prefix("http://")).expect("an address");
+    let mut stream = tokio::net::TcpStream::connect(logzio).await.expect("a connection");
+    let post = "POST /?token=other HTTP/1.1\r\nhost: l\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}";
+    stream.write_all(post.as_bytes()).await.expect("sent");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.expect("an answer");
     assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");

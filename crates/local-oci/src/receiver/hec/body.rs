@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::{HecSettings, HecToken, Oversize};
+use crate::receiver::own_id;
 
 /// A HEC code, or the HTTP status that stands in for one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -249,24 +250,6 @@ fn event<'a>(raw: &'a RawValue, token: &'a HecToken, settings: &HecSettings) -> 
 
 fn may_write(token: &HecToken, index: &str) -> bool {
     token.indexes.is_empty() || index == token.default_index || token.indexes.iter().any(|allowed| allowed == index)
-}
-
-/// The id that the record itself carries, under any of its three spellings.
-fn own_id(event: &[u8]) -> Option<Cow<'_, str>> {
-    #[derive(Deserialize)]
-    struct Ids<'a> {
-        #[serde(borrow, default, rename = "eventId")]
-        audit: Option<Cow<'a, str>>,
-        #[serde(borrow, default, rename = "eventID")]
-        events: Option<Cow<'a, str>>,
-        #[serde(borrow, default)]
-        id: Option<Cow<'a, str>>,
-    }
-    if !event.starts_with(b"{") {
-        return None;
-    }
-    let ids: Ids<'_> = serde_json::from_slice(event).ok()?;
-    ids.audit.or(ids.events).or(ids.id)
 }
 
 /// `fields` must be flat, of strings and arrays of strings. Gives its `event_id`.

@@ -1,39 +1,31 @@
-//! What was taken, at some fifty bytes an event.
+//! What a receiver has taken, at some fifty bytes an event.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 
 use bytes::Bytes;
 
-use crate::receiver::fingerprint;
+use super::fingerprint;
 
-use super::body::Event;
-
-/// One event as it was taken.
+/// One event as it was taken. `L` is what events have in common, such as where they went.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Arrival {
-    /// The event's own id; `None` where neither the event nor its fields hold one.
-    pub id: Option<String>,
-    /// [`fingerprint`] of the exact bytes of `event`.
-    pub fingerprint: u64,
-    /// The envelope's `time`, in microseconds since the epoch.
-    pub time_micros: Option<i64>,
+pub(super) struct Taken<L> {
+    /// The event's own id, if it holds one.
+    pub(super) id: Option<String>,
+    /// [`fingerprint`] of its exact bytes.
+    pub(super) fingerprint: u64,
+    /// Its time as the sender says it, in microseconds since the epoch.
+    pub(super) time_micros: Option<i64>,
     /// The number of the post that brought it, from 0 (posts that brought nothing do not count).
-    pub post: u32,
-    /// The index that it went to.
-    pub index: String,
-    /// The envelope's source, if any.
-    pub source: Option<String>,
-    /// The envelope's host, if any.
-    pub host: Option<String>,
-    /// The envelope's sourcetype, if any.
-    pub sourcetype: Option<String>,
+    pub(super) post: u32,
+    pub(super) labels: L,
 }
 
-#[derive(Debug, Default)]
-pub(super) struct Store {
+#[derive(Debug)]
+pub(super) struct Store<L> {
     stored: Vec<Stored>,
-    labels: Vec<Labels>,
-    label_numbers: HashMap<Labels, u32>,
+    labels: Vec<L>,
+    label_numbers: HashMap<L, u32>,
     unparseable: usize,
     raw: Vec<Bytes>,
     /// Positions in `stored` by id, for as many as were there at the last question.
@@ -60,16 +52,14 @@ enum Id {
     Text(Box<str>),
 }
 
-/// What events have in common.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Labels {
-    index: String,
-    source: Option<String>,
-    host: Option<String>,
-    sourcetype: Option<String>,
+impl<L> Default for Store<L> {
+    fn default() -> Self {
+        let (stored, labels, label_numbers) = (Vec::new(), Vec::new(), HashMap::new());
+        Self { stored, labels, label_numbers, unparseable: 0, raw: Vec::new(), by_id: Vec::new(), posts: 0 }
+    }
 }
 
-impl Store {
+impl<L: Clone + Eq + Hash> Store<L> {
     pub(super) fn len(&self) -> usize {
         self.stored.len()
     }
@@ -83,40 +73,31 @@ impl Store {
         self.posts += 1;
     }
 
-    pub(super) fn push(&mut self, event: &Event<'_>, keeps_raw: bool) {
-        let labels = Labels {
-            index: event.index.to_string(),
-            source: event.source.as_deref().map(str::to_owned),
-            host: event.host.as_deref().map(str::to_owned),
-            sourcetype: event.sourcetype.as_deref().map(str::to_owned),
-        };
+    /// Takes an event of the bytes `raw`; they are kept only if `keeps_raw` says so.
+    pub(super) fn push(&mut self, raw: &[u8], id: Option<&str>, time_micros: Option<i64>, labels: L, keeps_raw: bool) {
         let next = self.labels.len() as u32;
         let labels = *self.label_numbers.entry(labels).or_insert_with_key(|labels| {
             self.labels.push(labels.clone());
             next
         });
-        let id = event.id.as_deref().map_or(Id::None, Id::of);
+        let id = id.map_or(Id::None, Id::of);
         self.unparseable += usize::from(id == Id::None);
-        let time_micros = event.time_micros.unwrap_or(NO_TIME);
+        let time_micros = time_micros.unwrap_or(NO_TIME);
         let post = self.posts.saturating_sub(1);
-        self.stored.push(Stored { id, fingerprint: fingerprint(event.raw), time_micros, labels, post });
+        self.stored.push(Stored { id, fingerprint: fingerprint(raw), time_micros, labels, post });
         if keeps_raw {
-            self.raw.push(Bytes::copy_from_slice(event.raw));
+            self.raw.push(Bytes::copy_from_slice(raw));
         }
     }
 
-    pub(super) fn get(&self, index: usize) -> Option<Arrival> {
+    pub(super) fn get(&self, index: usize) -> Option<Taken<L>> {
         let stored = self.stored.get(index)?;
-        let labels = self.labels.get(stored.labels as usize)?.clone();
-        Some(Arrival {
+        Some(Taken {
             id: stored.id.text(),
             fingerprint: stored.fingerprint,
             time_micros: (stored.time_micros != NO_TIME).then_some(stored.time_micros),
             post: stored.post,
-            index: labels.index,
-            source: labels.source,
-            host: labels.host,
-            sourcetype: labels.sourcetype,
+            labels: self.labels.get(stored.labels as usize)?.clone(),
         })
     }
 
@@ -124,7 +105,7 @@ impl Store {
         self.raw.get(index).cloned()
     }
 
-    pub(super) fn received(&mut self, id: &str) -> Vec<Arrival> {
+    pub(super) fn received(&mut self, id: &str) -> Vec<Taken<L>> {
         let id = Id::of(id);
         if self.by_id.len() != self.stored.len() {
             let mut by_id: Vec<u32> = (0..self.stored.len() as u32).collect();
