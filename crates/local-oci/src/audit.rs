@@ -73,6 +73,14 @@ pub struct ExpectedEvent {
     pub is_own_read: bool,
 }
 
+/// An event as the Logging service gets it, whether or not a listing shows it yet.
+#[derive(Debug)]
+pub(crate) struct ProcessedEvent {
+    pub(crate) region: String,
+    pub(crate) processed: Timestamp,
+    pub(crate) bytes: Bytes,
+}
+
 /// The trail.
 #[derive(Debug)]
 pub struct Audit {
@@ -132,6 +140,29 @@ impl Audit {
                 Some(state.render_read(&self.generator, number).into())
             }
             EventNumber::Generated(_) | EventNumber::OwnRead(_) => None,
+        }
+    }
+
+    /// Every event that was processed in `[from, until)`, in that order.
+    pub(crate) fn processed(&self, from: Timestamp, until: Timestamp) -> Vec<ProcessedEvent> {
+        let found = self.lock().processed(from.as_millisecond(), until.as_millisecond());
+        let event = |(processed_ms, scope, item): (i64, u32, Item)| {
+            let region = self.lock().scopes[scope as usize].region.clone();
+            ProcessedEvent { region, processed: trail::timestamp(processed_ms), bytes: self.text(item) }
+        };
+        found.into_iter().map(event).collect()
+    }
+
+    fn text(&self, item: Item) -> Bytes {
+        let state = self.lock();
+        match item {
+            Item::Added(number) => state.added[number as usize].bytes.clone(),
+            Item::Read(number) => state.render_read(&self.generator, number).into(),
+            Item::Planned(position) => {
+                let index = state.planned[position as usize].index;
+                drop(state);
+                self.generator.render(index).into()
+            }
         }
     }
 

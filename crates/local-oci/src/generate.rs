@@ -10,6 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::rng::{Rng, mix};
 use crate::tenancy::{Lateness, Tenancy, TenancyPlan};
 
+pub(crate) use json::{Writer, compact, pretty};
 use material::{AGENTS, NAMES};
 pub(crate) use own_read::OwnRead;
 pub(crate) use record::time;

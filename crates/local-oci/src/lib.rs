@@ -47,6 +47,7 @@ mod monitoring;
 mod notifications;
 mod streaming;
 
+pub mod connector;
 pub mod receiver;
 pub mod schedule;
 

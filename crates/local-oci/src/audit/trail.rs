@@ -182,6 +182,25 @@ impl State {
         items
     }
 
+    /// What was processed in `[from_ms, until_ms)`: when, where and what, by time.
+    pub(super) fn processed(&self, from_ms: i64, until_ms: i64) -> Vec<(i64, u32, Item)> {
+        let mut found = Vec::new();
+        for scope in 0..self.scopes.len() as u32 {
+            let query = Query { scope, start_ms: from_ms, end_ms: until_ms, as_of_ms: i64::MAX };
+            found.extend(self.items(query).into_iter().map(|item| (self.processed_ms(item), scope, item)));
+        }
+        found.sort_unstable();
+        found
+    }
+
+    fn processed_ms(&self, item: Item) -> i64 {
+        match item {
+            Item::Planned(position) => self.planned[position as usize].processed_ms,
+            Item::Read(number) => self.reads[number as usize].at_ms,
+            Item::Added(number) => self.added[number as usize].processed_ms,
+        }
+    }
+
     pub(super) fn render_read(&self, generator: &Generator, number: u32) -> String {
         let read = &self.reads[number as usize];
         let scope = &self.scopes[read.scope as usize];

@@ -109,9 +109,26 @@ pub(crate) fn pretty(json: &str, indent: &str) -> String {
     out
 }
 
+/// The same JSON without the white space between tokens; numbers and strings keep their text.
+pub(crate) fn compact(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    let (mut in_string, mut escaped) = (false, false);
+    for char in json.chars() {
+        if in_string {
+            (in_string, escaped) = (escaped || char != '"', !escaped && char == '\\');
+        } else if matches!(char, ' ' | '\n' | '\r' | '\t') {
+            continue;
+        } else {
+            in_string = char == '"';
+        }
+        out.push(char);
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Writer, pretty};
+    use super::{Writer, compact, pretty};
 
     #[test]
     fn strings_are_escaped_so_that_a_parser_gives_them_back() {
@@ -135,5 +152,6 @@ mod tests {
         assert_eq!(squeeze(&lines), squeeze(json));
         assert!(lines.contains(r#""}{\"\\""#) && lines.contains("\" : , \""), "strings are as they were: {lines}");
         assert!(lines.contains("\"d\": {},"), "{lines}");
+        assert_eq!(compact(&lines), json, "compact takes it away again");
     }
 }
