@@ -100,9 +100,21 @@ class ObjectStorage(Case):
             answer = self.get(name, range=asked)
             self.assertEqual((answer.status, answer.headers["content-range"], answer.data.content), (206, place, got))
             self.assertEqual(answer.headers["content-length"], str(len(got)))
+        for asked in ("bytes=10-", "bytes=99-100"):
+            with self.refused(416, "InvalidRange"):
+                self.get(name, range=asked)
+
+    def test_a_part_is_pinned_to_a_version(self):
+        name = self.unique("pinned")
+        etag = self.put(name, b"0123456789").headers["etag"]
+        answer = self.get(name, range="bytes=2-5", if_match=etag)
+        self.assertEqual((answer.status, answer.data.content, answer.headers["etag"]), (206, b"2345", etag))
+        self.put(name, b"9876543210")
+        with self.refused(412, "IfMatchFailed"):
+            self.get(name, range="bytes=2-5", if_match=etag)
         with self.assertRaises(oci.exceptions.ServiceError) as raised:
-            self.get(name, range="bytes=10-")
-        self.assertIn(raised.exception.status, (400, 416))
+            self.storage.head_object(*self.place, name, if_match=etag)
+        self.assertEqual(raised.exception.status, 412)
 
     def test_create_only_creates_once(self):
         name = self.unique("once")
@@ -271,6 +283,18 @@ class ObjectStorage(Case):
         self.assertEqual((self.content(source), self.content(target)), (b"source", b"target"))
         self.rename(source, target, src_obj_if_match_e_tag=etag, new_obj_if_match_e_tag=other)
         self.assertEqual(self.content(target), b"source")
+
+    def test_rename_is_pinned_to_a_version_of_its_source(self):
+        source, target = self.unique("source/a+b c"), self.unique("target/a%2Fb")
+        stale = self.put(source, b"1").headers["etag"]
+        etag = self.put(source, b"2").headers["etag"]
+        with self.refused(412, "IfMatchFailed"):
+            self.rename(source, target, src_obj_if_match_e_tag=stale)
+        self.assertEqual(self.content(source), b"2")
+        self.rename(source, target, src_obj_if_match_e_tag=etag)
+        self.assertEqual(self.content(target), b"2")
+        with self.refused(404, "ObjectNotFound"):
+            self.rename(source, target, src_obj_if_match_e_tag=etag)
 
     def test_rename_overwrites_where_nothing_forbids_it(self):
         source, target = self.unique("source"), self.unique("target")
