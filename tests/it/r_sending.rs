@@ -64,7 +64,7 @@ async fn r_28_a_certificate_that_cannot_be_trusted_gets_no_token() {
             // Real sockets need the real clock, so the first window is over at the start.
             plan.settings.clock = Clock::starting_at(at("00:05:00"));
         });
-        house.ship.config.splunk = house.ship.config.splunk.over(Arc::new(HttpTransport::new(&roots).unwrap()));
+        house.ship.config.target = house.ship.config.target.over(Arc::new(HttpTransport::new(&roots).unwrap()));
         house.event("us-ashburn-1", &house.root(), "00:02:00", "a-1");
         assert!(house.ring().await.is_success());
         let replies = house.settle_anyhow().await;

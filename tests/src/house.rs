@@ -224,7 +224,7 @@ pub fn house(change: impl FnOnce(&mut Plan)) -> House {
 /// `ship-to-siem` with these keys; both Oracle Cloud and the collector are behind the one wire.
 fn ship_app(keys: &BTreeMap<String, String>, way: &Way) -> ship::App {
     let mut app = real_ship_app(keys, way);
-    app.config.splunk = app.config.splunk.over(Arc::clone(&way.transport));
+    app.config.target = app.config.target.over(Arc::clone(&way.transport));
     app
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use delivery::redrive;
 use fn_hyper::{Intent, Invocation, Reply};
 use pipeline::{Doorbell, Pointer, Stage, Tally};
 use serde::Serialize;
@@ -11,7 +12,6 @@ use workbench::Deadline;
 use crate::{
     App,
     receipt::{self, Outcome},
-    redrive,
 };
 
 /// What a call did.
@@ -54,7 +54,7 @@ pub async fn handle(app: &App, call: Invocation) -> Reply {
     if let Intent::Direct = call.intent
         && let Some(order) = redrive::parse(&call.body)
     {
-        return redrive::answer(app, order, soft(call.deadline), call.deadline).await;
+        return redrive::answer(app.config.parties(), order, soft(call.deadline), call.deadline).await;
     }
     let doorbell = match Doorbell::parse(&call.body) {
         Ok(doorbell) => doorbell,
@@ -107,7 +107,7 @@ pub async fn handle(app: &App, call: Invocation) -> Reply {
 /// Leaves word of a destination that is down, or that took a whole probe. Advice only: where it cannot be left, the
 /// sweep rings as it did.
 async fn tell_the_sweep(app: &App, doorbell: &Doorbell, summary: &Summary, down: bool, deadline: Deadline) {
-    let (ledger, destination) = (&app.config.ledger, &app.config.destination);
+    let (ledger, destination) = (&app.config.ledger, app.config.target.name());
     let told = match doorbell.word.probe {
         _ if down => ledger.hush(destination, deadline).await,
         Some(level) if summary.shipped > 0 => ledger.relieve(destination, level, deadline).await,
@@ -125,7 +125,7 @@ async fn work(app: &App, pointer: &Pointer, deadline: Deadline, summary: &mut Su
     let Stage::Ship(destination, key) = &pointer.receipt.stage else {
         return Err("the doorbell names a receipt of another function: look at the topics' subscriptions".into());
     };
-    if *destination != app.config.destination {
+    if destination != app.config.target.name() {
         summary.foreign += 1;
         return Ok(false);
     }

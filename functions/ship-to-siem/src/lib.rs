@@ -6,16 +6,10 @@
 
 mod call;
 mod config;
-mod destination;
 mod receipt;
-
-mod letters;
-mod redrive;
 
 pub use call::{Summary, handle};
 pub use config::{Config, read};
-pub use destination::SplunkDestination;
-pub use redrive::Redriven;
 
 use fn_hyper::config::Problems;
 

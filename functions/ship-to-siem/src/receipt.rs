@@ -1,33 +1,24 @@
 //! One receipt: taken, read, sent, and then the ledger told the truth.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
+use delivery::{Ends, Letters, persist, slow_down};
 use jiff::{SignedDuration, Timestamp};
-use ledger::Taken;
+use ledger::{Taken, letter_date};
 use oci_client::Client;
-use pipeline::{Destination, EventRange, Pointer, Receipt, ShipKey, Tally, unpack};
+use pipeline::{EventRange, Lane, Pointer, Receipt, ShipKey, Tally, event_hash, unpack};
 use siem_sinks::{Outcome as RecordOutcome, Record};
-use tokio::time::Instant;
 use workbench::{CannotRead, Deadline, Opened, hold_until, open_batch};
 
-use crate::{App, letters::Letters};
+use crate::App;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
-
-/// Sending ends this long before the call does.
-const LEDGER_RESERVE: Duration = Duration::from_secs(10);
-
-/// What a destination that nears its limits is given before the next batch.
-const SLOW_DOWN: Duration = Duration::from_secs(1);
 
 /// The largest inflated batch that is read: four times what fetch makes by default, and as much as it can be set to.
 const INFLATED_MAX_BYTES: u64 = 16 * 1024 * 1024;
 
 /// So many holders that ended without a word, and the batch is cut in halves until what ends them stands alone.
 const ATTEMPTS_WHOLE: u32 = 2;
-
-/// The longest pause between two tries to tell the ledger what was delivered.
-const PAUSE_MAX: Duration = Duration::from_secs(20);
 
 /// The longest retention of a stream. A stream that is gone answers as one that may not be read, so what was put before
 /// then is taken for lost.
@@ -111,20 +102,18 @@ impl Work<'_> {
     async fn send(&self, records: &[Record]) -> Result<Outcome, BoxError> {
         let (app, deadline) = (self.app, self.deadline);
         let Some((range, rest)) = self.named(records) else { return self.plan_anew(TOO_FEW.into()).await };
-        // The ledger must still be told what became of it.
-        let left = deadline.saturating_duration_since(Instant::now());
-        let sending = deadline - (left / 4).min(LEDGER_RESERVE);
-        let delivery = app.config.splunk.deliver(&app.config.connection.client, rest, sending).await?;
-        // Letters and summaries have time of their own: what was taken behind a record that cannot be set aside is sent again.
-        let letters = self.letters(deadline - (left / 8).min(LEDGER_RESERVE / 2));
+        let Ends { sending, setting_aside } = Ends::before(deadline);
+        let delivery = app.config.target.deliver(&app.config.connection.client, rest, sending).await?;
+        let letters = self.letters(setting_aside);
         let mut tally = Tally::default();
         for (record, outcome) in rest.iter().zip(&delivery.outcomes) {
             match outcome {
                 RecordOutcome::Taken => tally.sent += 1,
                 RecordOutcome::Refused(_) | RecordOutcome::TooLarge(_) => {
-                    if let Err(error) = letters.set_aside(record, outcome).await {
+                    let key = letter_key(self.key, &record.raw);
+                    if let Err(error) = letters.set_aside(key, record, outcome).await {
                         tracing::error!(
-                            error = error.as_ref() as &dyn std::error::Error,
+                            error = &error as &dyn std::error::Error,
                             "a refused record cannot be set aside; it stays owed"
                         );
                         break;
@@ -137,10 +126,8 @@ impl Work<'_> {
         let settled = range.from() + tally.sent + tally.dead;
         let Some(left) = EventRange::new(settled, range.until()) else {
             self.persist(|| app.config.ledger.finish_batch(&self.held, None, tally, deadline)).await?;
-            // Only once the ledger knows: a kill in this pause must not send the batch again.
             if delivery.slow_down {
-                tracing::warn!("the destination's queue is nearly full: pausing");
-                tokio::time::sleep(SLOW_DOWN).await;
+                slow_down().await;
             }
             return Ok(Outcome::Shipped(tally));
         };
@@ -200,15 +187,21 @@ impl Work<'_> {
     async fn bury(&self, records: &[Record]) -> Result<Outcome, BoxError> {
         let Some((_, [record])) = self.named(records) else { return self.plan_anew(TOO_FEW.into()).await };
         let reason = format!("{} calls ended while they worked on it", self.held.attempts);
-        self.letters(self.deadline).bury(record, &reason).await?;
+        self.letters(self.deadline).bury(letter_key(self.key, &record.raw), record, &reason).await?;
         let tally = Tally { sent: 0, dead: 1 };
         self.persist(|| self.app.config.ledger.finish_batch(&self.held, None, tally, self.deadline)).await?;
         Ok(Outcome::Shipped(tally))
     }
 
-    fn letters(&self, sending: Deadline) -> Letters<'_> {
-        let (app, key, deadline) = (self.app, self.key, self.deadline);
-        Letters { app, key, attempts: self.held.attempts + 1, first_try: self.started, sending, deadline }
+    fn letters(&self, setting_aside: Deadline) -> Letters<'_> {
+        Letters {
+            parties: self.app.config.parties(),
+            date: letter_date(self.key.window),
+            attempts: self.held.attempts + 1,
+            first_try: self.started,
+            setting_aside,
+            deadline: self.deadline,
+        }
     }
 
     /// The stream is not there, or may not be read: `error` does not tell which.
@@ -225,8 +218,7 @@ impl Work<'_> {
     async fn plan_anew(&self, reason: BoxError) -> Result<Outcome, BoxError> {
         let (ledger, deadline) = (&self.app.config.ledger, self.deadline);
         let Some(body) = ledger.ship_body(&self.held, deadline).await? else { return Err(TAKEN_AWAY.into()) };
-        let destination: &Destination = &self.app.config.destination;
-        let Some((key, work)) = body.planned_anew(destination, self.key) else { return Err(reason) };
+        let Some((key, work)) = body.planned_anew(self.app.config.target.name(), self.key) else { return Err(reason) };
         self.persist(|| ledger.owe_listing(&key, &work, deadline)).await?;
         self.persist(|| ledger.replace(&self.held, deadline)).await?;
         tracing::warn!(
@@ -236,28 +228,6 @@ impl Work<'_> {
             "a batch is gone from the event stream; its events are listed anew"
         );
         Ok(Outcome::Replaced)
-    }
-}
-
-/// Tells the ledger what became of a record or a receipt, again and again until `deadline`: what it is not told is done, and
-/// sent, twice. Each such step may be repeated.
-pub(crate) async fn persist<T, F>(step: impl Fn() -> F, deadline: Deadline) -> Result<T, ledger::Error>
-where
-    F: Future<Output = Result<T, ledger::Error>>,
-{
-    let mut pause = Duration::from_secs(1);
-    loop {
-        match step().await {
-            Err(error) if Instant::now() + pause < deadline => {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "the ledger cannot be told what became of a batch; telling it again"
-                );
-            }
-            outcome => return outcome,
-        }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(PAUSE_MAX);
     }
 }
 
@@ -282,4 +252,35 @@ fn records(values: &[bytes::Bytes], key: &ShipKey) -> Result<Vec<Record>, pipeli
 
 fn now(client: &Client) -> Result<Timestamp, BoxError> {
     client.service_time().ok_or_else(|| "the service gave no time".into())
+}
+
+/// Names a record for good, whichever batch brings it: `<span>.<region>.<hash of its id>`. A batch that is gone from its
+/// stream comes again under another id, and what was refused of it finds its first letter all the same.
+fn letter_key(key: &ShipKey, record: &[u8]) -> String {
+    let lane = match key.lane {
+        Lane::Live => "",
+        Lane::Backfill => "backfill.",
+    };
+    format!("{lane}{}.{}.{:016x}", key.window, key.region(), event_hash(record))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_letter_is_named_by_its_event_and_not_by_its_receipt_or_batch() {
+        let hash = format!("{:016x}", event_hash(br#"{"eventId":"a"}"#));
+        for (key, expected) in [
+            ("20260105T2120Z-20260105T2125Z.us-ashburn-1.00ff", "20260105T2120Z-20260105T2125Z.us-ashburn-1"),
+            ("20260105T2120Z-20260105T2125Z.us-ashburn-1.00fe.3-9", "20260105T2120Z-20260105T2125Z.us-ashburn-1"),
+            (
+                "backfill.20260105T0000Z-20260106T0000Z.us-ashburn-1.00ff",
+                "backfill.20260105T0000Z-20260106T0000Z.us-ashburn-1",
+            ),
+        ] {
+            let named = letter_key(&key.parse().unwrap(), br#"{"eventId":"a","x":1}"#);
+            assert_eq!(named, format!("{expected}.{hash}"));
+        }
+    }
 }

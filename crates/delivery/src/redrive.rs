@@ -14,12 +14,11 @@ use jiff::Timestamp;
 use ledger::{DeadLetter, LetterEntry, Versioned};
 use serde::Serialize;
 use siem_sinks::{Outcome, Record};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 use workbench::Deadline;
 
-pub(crate) use self::order::parse;
-use self::order::{InvalidOrder, Order};
-use crate::{App, receipt::persist};
+pub use self::order::{InvalidOrder, Order, parse};
+use crate::{Ends, Parties, persist, slow_down};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -33,12 +32,6 @@ const LETTER_BYTES: u64 = 16_000;
 /// Letters read or resolved side by side.
 const AT_ONCE: usize = 8;
 
-/// Sending ends this long before the call does.
-const LEDGER_RESERVE: Duration = Duration::from_secs(10);
-
-/// What a destination that nears its limits is given before the next batch.
-const SLOW_DOWN: Duration = Duration::from_secs(1);
-
 /// Of more reasons than these each is not named.
 const REASONS_MAX: usize = 50;
 
@@ -47,34 +40,34 @@ const LEFT_PAGES_MAX: usize = 20;
 
 /// What a redrive did.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Redriven {
+struct Redriven {
     /// How it ended.
-    pub status: Ended,
+    status: Ended,
     /// Nothing was sent: the other numbers tell what would be tried.
-    pub dry_run: bool,
+    dry_run: bool,
     /// Letters that the order means, of those that were read.
-    pub matched: u64,
+    matched: u64,
     /// Records that the destination took; their letters are gone.
-    pub delivered: u64,
+    delivered: u64,
     /// Letters that were refused again; they stay.
-    pub refused: u64,
+    refused: u64,
     /// Letters that are still too large; they stay.
-    pub too_large: u64,
+    too_large: u64,
     /// Letters that cannot be read; they stay, and somebody must look at them.
-    pub unreadable: u64,
+    unreadable: u64,
     /// Letters that were not tried, those whose reason was not read yet included; counted up to some ten thousands.
-    pub left: u64,
+    left: u64,
     /// The letters that matched, by the reason that they had.
-    pub by_reason: BTreeMap<String, u64>,
+    by_reason: BTreeMap<String, u64>,
     /// Where something is left: what `from` must be to go on behind what was tried.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub next: Option<String>,
+    next: Option<String>,
 }
 
 /// How a redrive ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Ended {
+enum Ended {
     /// Every letter that the order means was tried.
     #[default]
     Done,
@@ -84,8 +77,14 @@ pub enum Ended {
     Failed,
 }
 
-/// Follows an order; no batch is begun after `soft`.
-pub(crate) async fn answer(app: &App, order: Result<Order, InvalidOrder>, soft: Deadline, deadline: Deadline) -> Reply {
+/// Follows an order; no batch is begun after `soft`. Only the letters that are owed to the target are sent. The reply counts
+/// what became of them; it is a failure where the order is not understood, or the destination or the state bucket failed.
+pub async fn answer(
+    parties: Parties<'_>,
+    order: Result<Order, InvalidOrder>,
+    soft: Deadline,
+    deadline: Deadline,
+) -> Reply {
     let order = match order {
         Ok(order) => order,
         Err(error) => {
@@ -97,7 +96,7 @@ pub(crate) async fn answer(app: &App, order: Result<Order, InvalidOrder>, soft: 
         }
     };
     let summary = Redriven { dry_run: order.dry_run, ..Redriven::default() };
-    let mut redrive = Redrive { app, order: &order, soft, deadline, ready: Instant::now(), summary };
+    let mut redrive = Redrive { parties, order: &order, soft, deadline, ready: Instant::now(), summary };
     let failure = redrive.run().await.err();
     if failure.is_some() {
         redrive.summary.status = Ended::Failed;
@@ -121,7 +120,7 @@ pub(crate) async fn answer(app: &App, order: Result<Order, InvalidOrder>, soft: 
 }
 
 struct Redrive<'a> {
-    app: &'a App,
+    parties: Parties<'a>,
     order: &'a Order,
     soft: Deadline,
     deadline: Deadline,
@@ -154,10 +153,10 @@ impl Redrive<'_> {
     }
 
     async fn page(&self, from: Option<&str>) -> Result<ledger::LetterPage, ledger::Error> {
-        let own = self.app.config.destination.as_str();
+        let own = self.parties.target.name().as_str();
         let both = [own, "fetch"];
         let whose = if self.order.fetch { &both[..] } else { &both[..1] };
-        self.app.config.ledger.letters(whose, self.order.date, from, self.deadline).await
+        self.parties.ledger.letters(whose, self.order.date, from, self.deadline).await
     }
 
     /// Waits until the rate allows the next batch; whether there is time for it.
@@ -180,16 +179,13 @@ impl Redrive<'_> {
             is_valid: false,
         };
         let records: Vec<Record> = letters.iter().map(record).collect();
-        let config = &self.app.config;
-        let client = &config.connection.client;
-        // The ledger must still be told what became of them.
-        let left = self.deadline.saturating_duration_since(Instant::now());
-        let sending = self.deadline - (left / 4).min(LEDGER_RESERVE);
+        let Parties { client, target, .. } = self.parties;
+        let sending = Ends::before(self.deadline).sending;
         if let Some(rate) = self.order.rate {
             // A batch has at most a hundred records.
             self.ready = Instant::now() + Duration::from_secs_f64(records.len() as f64 / f64::from(rate));
         }
-        let delivery = config.splunk.deliver(client, &records, sending).await?;
+        let delivery = target.deliver(client, &records, sending).await?;
         let now = client.service_time();
         // Futures first, stream second: closures that borrow inside a stream's adaptors defeat the compiler's proof of `Send`.
         let settling: Vec<_> =
@@ -212,15 +208,14 @@ impl Redrive<'_> {
             return Err(failure.into());
         }
         if delivery.slow_down {
-            tracing::warn!("the destination's queue is nearly full: pausing");
-            sleep(SLOW_DOWN).await;
+            slow_down().await;
         }
         Ok(())
     }
 
     /// The letters of a batch that the order means.
     async fn read(&mut self, batch: &[LetterEntry]) -> Result<Vec<Versioned<DeadLetter>>, ledger::Error> {
-        let ledger = &self.app.config.ledger;
+        let ledger = self.parties.ledger;
         let reading: Vec<_> = batch.iter().map(|entry| ledger.letter(&entry.name, self.deadline)).collect();
         let read: Vec<Result<Option<Versioned<DeadLetter>>, ledger::Error>> =
             stream::iter(reading).buffered(AT_ONCE).collect().await;
@@ -248,7 +243,7 @@ impl Redrive<'_> {
     }
 
     fn means(&self, letter: &DeadLetter) -> bool {
-        let own = self.app.config.destination.as_str();
+        let own = self.parties.target.name().as_str();
         letter.owed_to.iter().any(|owed| owed == own)
             && self.order.reason.as_ref().is_none_or(|reason| letter.reason.contains(reason.as_str()))
     }
@@ -259,15 +254,14 @@ impl Redrive<'_> {
         outcome: &Outcome,
         now: Option<Timestamp>,
     ) -> Result<(), ledger::Error> {
-        let config = &self.app.config;
+        let Parties { ledger, target, .. } = self.parties;
         match outcome {
             Outcome::Taken => {
-                persist(|| config.ledger.resolve(letter, config.destination.as_str(), self.deadline), self.deadline)
-                    .await
+                persist(|| ledger.resolve(letter, target.name().as_str(), self.deadline), self.deadline).await
             }
             Outcome::Refused(reason) | Outcome::TooLarge(reason) => {
                 let now = now.unwrap_or(letter.value.last_try);
-                config.ledger.refuse_again(letter, reason, now, self.deadline).await
+                ledger.refuse_again(letter, reason, now, self.deadline).await
             }
             Outcome::NotSent | Outcome::Unknown => Ok(()),
         }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 /// Which letters are sent again, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Order {
+pub struct Order {
     /// Of this day alone.
     pub(super) date: Option<Date>,
     /// Only those whose reason holds this text.
@@ -23,7 +23,7 @@ pub(crate) struct Order {
 
 /// An order cannot be followed. Repeats none of its values.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum InvalidOrder {
+pub enum InvalidOrder {
     /// Not of the shape.
     #[error(
         "expected {{\"redrive\":{{\"all\":true}}}}, or date and reason in place of all; and perhaps fetch, dry_run, rate, from ({0})"
@@ -63,7 +63,7 @@ struct Fields {
 }
 
 /// Reads an order; none where the body is something else.
-pub(crate) fn parse(body: &[u8]) -> Option<Result<Order, InvalidOrder>> {
+pub fn parse(body: &[u8]) -> Option<Result<Order, InvalidOrder>> {
     serde_json::from_slice::<Marked>(body).ok()?.redrive?;
     Some(read(body))
 }
