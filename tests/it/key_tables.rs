@@ -9,6 +9,7 @@ fn keys_of(function: &str) -> Vec<Key> {
     match function {
         "list-regions-compartments" => keys(list_regions_compartments::read(&nothing).err()),
         "fetch-audit-events" => keys(fetch_audit_events::read(&nothing).err()),
+        "decode-bucket-gzip" => keys(decode_bucket_gzip::read(&nothing).err()),
         "ship-to-siem" => keys(ship_to_siem::read(&nothing).err()),
         _ => panic!("{function} has no table here"),
     }
@@ -45,15 +46,24 @@ fn wanted(keys: &[Key]) -> Vec<(String, String)> {
 fn the_readme_has_every_key_with_its_default_and_no_other() {
     let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).unwrap();
     let mut common = wanted(&fn_hyper::config::common_keys());
-    let functions = ["list-regions-compartments", "fetch-audit-events", "ship-to-siem"];
-    let all: Vec<Vec<(String, String)>> = functions.iter().map(|function| wanted(&keys_of(function))).collect();
-    // What all three read stands in one table.
+    let audit = ["list-regions-compartments", "fetch-audit-events", "ship-to-siem"];
+    let all: Vec<Vec<(String, String)>> = audit.iter().map(|function| wanted(&keys_of(function))).collect();
+    let decode = wanted(&keys_of("decode-bucket-gzip"));
+    // What all three of the audit pipeline read stands in one table, of which decode needs no more than it reads.
     common.extend(all[0].iter().filter(|key| all.iter().all(|keys| keys.contains(key))).cloned());
     assert_eq!(table(&readme, "all functions"), common);
-    for (function, keys) in functions.iter().zip(&all) {
-        let own: Vec<_> = keys.iter().filter(|key| !common.contains(key)).cloned().collect();
-        assert_eq!(table(&readme, function), own, "{function}");
+    let without = |keys: &[(String, String)], others: &[(String, String)]| -> Vec<(String, String)> {
+        keys.iter().filter(|key| !others.contains(key)).cloned().collect()
+    };
+    // What a destination needs stands in one table, whoever sends to it.
+    let own = without(&all[2], &common);
+    let sending: Vec<_> = own.iter().filter(|key| decode.contains(key)).cloned().collect();
+    assert_eq!(table(&readme, "ship-to-siem` and `decode-bucket-gzip"), sending);
+    common.extend(sending);
+    for (function, keys) in audit.iter().zip(&all) {
+        assert_eq!(table(&readme, function), without(keys, &common), "{function}");
     }
+    assert_eq!(table(&readme, "decode-bucket-gzip"), without(&decode, &common));
 }
 
 #[test]
@@ -66,5 +76,5 @@ fn every_function_has_its_folder_in_func_yaml() {
         .map(|entry| entry.file_name().into_string().unwrap())
         .collect();
     names.sort();
-    assert_eq!(names, ["fetch-audit-events", "list-regions-compartments", "ship-to-siem"]);
+    assert_eq!(names, ["decode-bucket-gzip", "fetch-audit-events", "list-regions-compartments", "ship-to-siem"]);
 }

@@ -7,6 +7,7 @@ mod dead_letters;
 mod destinations;
 mod journey;
 mod kills;
+mod log_files;
 mod logzio;
 mod notifications;
 mod promises;

@@ -8,6 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use decode_bucket_gzip as decode;
 use fetch_audit_events as fetch;
 use fn_hyper::{HttpCall, Invocation, Reply};
 use http_transport::Transport;
@@ -29,6 +30,8 @@ use crate::wire::{Collectors, InProcess, Killer, OCI, SPLUNK};
 pub const TOKEN: &str = "11111111-2222-4333-8444-555555555555";
 /// The state bucket.
 pub const BUCKET: &str = "siem-state";
+/// The bucket in which log files land.
+pub const LOGS: &str = "logs";
 
 /// Longer than any call of the tests takes on the paused clock, save those that test the deadline.
 const CALL: Duration = Duration::from_secs(290);
@@ -49,12 +52,16 @@ pub struct House {
     pub ship: ship::App,
     /// The functions of further destinations: they hear the same doorbells.
     pub more_ships: Vec<ship::App>,
+    /// `decode-bucket-gzip` of the first destination.
+    pub decode: decode::App,
     /// All destinations by their URLs.
     pub collectors: Collectors,
     /// The topic that wakes fetch.
     pub audit_topic: String,
     /// The topic that wakes ship.
     pub splunk_topic: String,
+    /// The topic that wakes decode, where the plan has log files.
+    pub object_topic: Option<String>,
     /// The stream of work units.
     pub work_stream: String,
     /// The stream of events.
@@ -88,6 +95,8 @@ pub struct Plan {
     pub settings: Settings,
     /// The first destination.
     pub hec: HecSettings,
+    /// Whether the planner knows of log files, and searches for them.
+    pub log_files: bool,
     /// Of each stream.
     pub partitions: u32,
     /// Keys of the functions' configuration, over those that the house gives.
@@ -126,6 +135,7 @@ pub fn house(change: impl FnOnce(&mut Plan)) -> House {
     let mut plan = Plan {
         settings,
         hec: HecSettings { keep_raw: true, ..HecSettings::new(token) },
+        log_files: false,
         partitions: 1,
         keys: BTreeMap::new(),
         seed: 0,
@@ -138,10 +148,12 @@ pub fn house(change: impl FnOnce(&mut Plan)) -> House {
     let splunk = HecReceiver::new(plan.hec);
     let home = cloud.tenancy().home_region().to_owned();
     cloud.storage().create_bucket(BUCKET);
+    cloud.storage().create_bucket(LOGS);
     let work_stream = cloud.streams().create("work", plan.partitions, &home);
     let event_stream = cloud.streams().create("events", plan.partitions, &home);
     let audit_topic = cloud.topics().create("audit");
     let splunk_topic = cloud.topics().create("splunk");
+    let object_topic = plan.log_files.then(|| cloud.topics().create("object"));
     let tokens = TempDir::new().unwrap();
     // Longer than any test: on the platform a token is replaced in its file, which has tests of its own.
     cloud.credentials().set_token_lifetime(SignedDuration::from_hours(24 * 30));
@@ -163,6 +175,7 @@ pub fn house(change: impl FnOnce(&mut Plan)) -> House {
         ("splunk_topic", &splunk_topic),
         ("splunk_url", SPLUNK),
         ("splunk_hec_token", TOKEN),
+        ("input_bucket", LOGS),
         ("gateway_secret", "open sesame"),
         ("start", "2026-01-05T00:00:00Z"),
         // What arrives is held against the trail byte for byte; the two exceptions have tests of their own.
@@ -171,6 +184,7 @@ pub fn house(change: impl FnOnce(&mut Plan)) -> House {
     ] {
         keys.insert(key.to_owned(), value.to_owned());
     }
+    keys.extend(object_topic.clone().map(|topic| ("object_topic".to_owned(), topic)));
     if !plan.signs {
         // Nobody signed: the emulator takes such calls for its user's.
         keys.insert("own_principal".to_owned(), cloud.tenancy().user().to_owned());
@@ -201,6 +215,7 @@ pub fn house(change: impl FnOnce(&mut Plan)) -> House {
     fetch.config.connection = connection();
     fetch.config.ledger = ledger(&fetch.config.connection);
     let ship = ship_app(&keys, &way);
+    let decode = decode_app(&keys, &way);
     House {
         cloud,
         splunk,
@@ -209,9 +224,11 @@ pub fn house(change: impl FnOnce(&mut Plan)) -> House {
         fetch,
         ship,
         more_ships: Vec::new(),
+        decode,
         collectors,
         audit_topic,
         splunk_topic,
+        object_topic,
         work_stream,
         event_stream,
         heard: Mutex::default(),
@@ -230,17 +247,34 @@ fn ship_app(keys: &BTreeMap<String, String>, way: &Way) -> ship::App {
 
 /// The same with a transport of its own to the collector, as its keys have it.
 fn real_ship_app(keys: &BTreeMap<String, String>, way: &Way) -> ship::App {
-    let mut keys = keys.clone();
-    // One function a destination; the first is the house's own.
-    if let Some((first, _)) = keys.get("destination").and_then(|all| all.split_once(',')) {
-        let first = first.to_owned();
-        keys.insert("destination".to_owned(), first);
-    }
+    let keys = of_one_destination(keys);
     let lookup = |key: &str| keys.get(key).cloned();
     let mut app = ship::App::from_config(&lookup).unwrap();
     app.config.connection = connect(&lookup, way);
     let bucket = app.config.connection.client.bucket(&keys["state_namespace"], BUCKET);
     app.config.ledger = Ledger::new(bucket);
+    app
+}
+
+/// One function a destination; the first is the house's own.
+fn of_one_destination(keys: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let mut keys = keys.clone();
+    if let Some((first, _)) = keys.get("destination").and_then(|all| all.split_once(',')) {
+        let first = first.to_owned();
+        keys.insert("destination".to_owned(), first);
+    }
+    keys
+}
+
+/// `decode-bucket-gzip` with these keys, over the one wire.
+fn decode_app(keys: &BTreeMap<String, String>, way: &Way) -> decode::App {
+    let keys = of_one_destination(keys);
+    let lookup = |key: &str| keys.get(key).cloned();
+    let mut app = decode::App::from_config(&lookup).unwrap();
+    app.config.connection = connect(&lookup, way);
+    let bucket = app.config.connection.client.bucket(&keys["state_namespace"], BUCKET);
+    app.config.ledger = Ledger::new(bucket);
+    app.config.target = app.config.target.over(Arc::clone(&way.transport));
     app
 }
 
@@ -280,6 +314,11 @@ impl House {
     /// The same with real connections to its collector.
     pub fn real_ship_with(&self, changes: &[(&str, &str)]) -> ship::App {
         real_ship_app(&self.changed(changes), &self.way)
+    }
+
+    /// Another `decode-bucket-gzip` of this house, some of its keys changed.
+    pub fn decode_with(&self, changes: &[(&str, &str)]) -> decode::App {
+        decode_app(&self.changed(changes), &self.way)
     }
 
     fn changed(&self, changes: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -376,6 +415,17 @@ impl House {
         ship::handle(&self.ship, Invocation::direct(body, deadline())).await
     }
 
+    /// A call of decode.
+    pub async fn decode(&self, body: impl Into<Bytes>) -> Reply {
+        decode::handle(&self.decode, Invocation::direct(body, deadline())).await
+    }
+
+    /// Puts a log file into its bucket; the event that tells of it.
+    pub fn log_file(&self, object: &str, bytes: impl Into<Bytes>) -> Bytes {
+        let etag = self.cloud.storage().put(LOGS, object, bytes).unwrap();
+        object_event(self.cloud.tenancy().namespace(), LOGS, object, &etag, self.cloud.clock().now())
+    }
+
     /// The doorbells on a topic that its function has not had yet.
     pub fn unheard(&self, topic: &str) -> Vec<Bytes> {
         let all: Vec<Bytes> = (self.cloud.topics().published().into_iter())
@@ -399,8 +449,12 @@ impl House {
         let mut replies = Vec::new();
         loop {
             let (fetches, ships) = (self.unheard(&self.audit_topic), self.unheard(&self.splunk_topic));
-            if fetches.is_empty() && ships.is_empty() {
+            let objects = self.object_topic.as_deref().map(|topic| self.unheard(topic)).unwrap_or_default();
+            if fetches.is_empty() && ships.is_empty() && objects.is_empty() {
                 return replies;
+            }
+            for body in objects {
+                replies.push(self.decode(body).await);
             }
             for body in fetches {
                 replies.push(self.fetch(body).await);
@@ -495,6 +549,25 @@ pub fn ids_at(collector: &HecReceiver) -> Vec<String> {
     let mut ids: Vec<String> = collector.iter().map(|arrival| arrival.id.unwrap()).collect();
     ids.sort();
     ids
+}
+
+/// The event that a rule hands over when an object has come into a bucket.
+pub fn object_event(namespace: &str, bucket: &str, object: &str, etag: &str, time: Timestamp) -> Bytes {
+    serde_json::json!({
+        "eventType": "com.oraclecloud.objectstorage.createobject", "cloudEventsVersion": "0.1", "eventTypeVersion": "2.0",
+        "source": "ObjectStorage", "eventTime": time, "contentType": "application/json",
+        "data": {
+            "compartmentId": "ocid1.compartment.oc1..x", "compartmentName": "siem", "resourceName": object,
+            "resourceId": format!("/n/{namespace}/b/{bucket}/o/{object}"), "availabilityDomain": "AD-1",
+            "additionalDetails": {
+                "bucketName": bucket, "archivalState": "Available", "namespace": namespace,
+                "bucketId": "ocid1.bucket.oc1.iad.x", "eTag": etag,
+            },
+        },
+        "eventID": "3e47d127-19de-6eb8-eb67-0c1ab961fcbc", "extensions": { "compartmentId": "ocid1.compartment.oc1..x" },
+    })
+    .to_string()
+    .into()
 }
 
 /// The end of a call that begins now.

@@ -103,6 +103,11 @@ pub fn letter_date(window: Window) -> Date {
 }
 
 impl Ledger {
+    /// The namespace of the state bucket.
+    pub fn namespace(&self) -> &str {
+        self.bucket.namespace()
+    }
+
     /// The name of the state bucket.
     pub fn bucket_name(&self) -> &str {
         self.bucket.name()

@@ -75,18 +75,20 @@ impl Ledger {
         Ok(names.iter().find_map(|name| name.parse::<SeenObject>().ok()).map(|seen| seen.tally))
     }
 
-    /// The receipts under which a log file is being worked on.
+    /// All receipts of a log file, owed or held.
     ///
     /// # Errors
     /// Where the bucket cannot be listed.
-    pub async fn holds(
+    pub async fn object_receipts(
         &self,
         destination: &Destination,
         key: &ObjectKey,
         deadline: Deadline,
     ) -> Result<Vec<Receipt>, Error> {
-        let names = self.names(&format!("held/object/{destination}/{key}~"), deadline).await?;
-        Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
+        let prefix = |folder| format!("{folder}/object/{destination}/{key}~");
+        let (owed, held) = (prefix("owed"), prefix("held"));
+        let (owed, held) = tokio::join!(self.names(&owed, deadline), self.names(&held, deadline));
+        Ok(owed?.iter().chain(&held?).filter_map(|name| name.parse().ok()).collect())
     }
 
     /// What a log file's receipt holds; `None` where it is not there under that name.

@@ -11,7 +11,11 @@ use crate::{Deadline, Error, Ledger, error::refusal};
 const POSITIONS: &str = "positions.json";
 const SCOPES: &str = "scopes.json";
 
-/// What a ledger consists of, beside the position.
+/// What the audit pipeline leaves. Log files come and go without a position.
+const AUDITS: [&str; 8] =
+    ["owed/fetch/", "owed/ship/", "held/fetch/", "held/ship/", "seen/2", "seen/backfill.", "proof/", SCOPES];
+
+/// What anybody of us leaves.
 const OURS: [&str; 9] = ["owed/", "held/", "hush/", "seen/", "dead/", "proof/", "kept/", "search/", SCOPES];
 
 /// 20 regions × 10,000 compartments take about 2 MB.
@@ -31,7 +35,7 @@ pub struct Versioned<T> {
 /// What lies in the bucket, at a glance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Contents {
-    /// There are objects that a ledger consists of.
+    /// There are objects of the audit pipeline, which has a position.
     pub ledger: bool,
     /// There are others.
     pub foreign: bool,
@@ -96,7 +100,7 @@ impl Ledger {
     pub async fn contents(&self, deadline: Deadline) -> Result<Contents, Error> {
         let failed = |prefix: &str| Error::bucket("list", prefix);
         let mut contents = Contents::default();
-        for prefix in OURS {
+        for prefix in AUDITS {
             let one = ListObjects { prefix: Some(prefix.into()), limit: Some(1), ..ListObjects::default() };
             contents.ledger |= !self.bucket.list(&one, deadline).await.map_err(failed(prefix))?.objects.is_empty();
         }

@@ -95,15 +95,29 @@ pub struct Common {
     pub streaming_endpoint: Endpoint,
 }
 
-/// Reads the keys of all functions: those of [`connection_keys`]; `state_namespace` and `state_bucket`, where the ledger
-/// lies; `streaming_endpoint`, which each stream names as its messages endpoint.
-pub fn common_keys(keys: &mut Reader<'_>, lookup: &dyn Fn(&str) -> Option<String>) -> Option<Common> {
+/// Oracle Cloud and the ledger, for a function that works on no stream.
+pub struct WithLedger {
+    /// Oracle Cloud, as the function's principal.
+    pub connection: Connection,
+    /// The state bucket.
+    pub ledger: Ledger,
+}
+
+/// Reads the keys of [`connection_keys`], and `state_namespace` and `state_bucket`, where the ledger lies.
+pub fn ledger_keys(keys: &mut Reader<'_>, lookup: &dyn Fn(&str) -> Option<String>) -> Option<WithLedger> {
     let connection = connection_keys(keys, lookup);
     let namespace = keys.required("state_namespace", path_part);
     let bucket = keys.required("state_bucket", path_part);
-    let streaming_endpoint = keys.required("streaming_endpoint", Endpoint::from_str);
     let connection = connection?;
     let ledger = Ledger::new(connection.client.bucket(&namespace?, &bucket?));
+    Some(WithLedger { connection, ledger })
+}
+
+/// Reads the keys of [`ledger_keys`], and `streaming_endpoint`, which each stream names as its messages endpoint.
+pub fn common_keys(keys: &mut Reader<'_>, lookup: &dyn Fn(&str) -> Option<String>) -> Option<Common> {
+    let base = ledger_keys(keys, lookup);
+    let streaming_endpoint = keys.required("streaming_endpoint", Endpoint::from_str);
+    let WithLedger { connection, ledger } = base?;
     Some(Common { connection, ledger, streaming_endpoint: streaming_endpoint? })
 }
 

@@ -9,7 +9,9 @@ mod ids;
 mod secrets;
 
 pub use batches::{CannotPut, CannotRead, Opened, open_batch, put_batch};
-pub use connection::{Common, Connection, common_keys, connection_keys, destinations, ocid_of};
+pub use connection::{
+    Common, Connection, WithLedger, common_keys, connection_keys, destinations, ledger_keys, ocid_of,
+};
 pub use doorbells::{Rung, ring};
 pub use ids::Ids;
 pub use secrets::{CannotLoad, SecretCell};

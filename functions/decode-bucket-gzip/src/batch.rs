@@ -1,0 +1,192 @@
+//! Filling: bytes are read, opened and cut until a batch is full.
+
+use std::sync::Arc;
+
+use bytes::{Buf, Bytes, BytesMut};
+use log_decoder::{Decoder, Item, NoRecord, ResumePoint};
+use siem_sinks::Record;
+use tokio::time::Instant;
+use workbench::Deadline;
+
+use crate::{
+    select::Select,
+    source::{CannotRead, RANGE_BYTES, Source},
+};
+
+/// Bytes of records in a batch: two bodies of Splunk's usual size, with room for their envelopes.
+const BATCH_BYTES: usize = 1_600_000;
+
+/// Bytes of records that lie together: small enough that the allocator gives the same memory again.
+const ARENA_BYTES: usize = 256 * 1024;
+
+/// Items in a batch, those that are left out among them.
+const BATCH_ITEMS: u64 = 20_000;
+
+/// Some items of a file, in their order, which are settled together.
+#[derive(Default)]
+pub(crate) struct Batch {
+    /// What is sent.
+    pub(crate) records: Vec<Record>,
+    /// The places of those records among the file's items.
+    pub(crate) places: Vec<u64>,
+    /// What is no record.
+    pub(crate) no_records: Vec<Piece>,
+    /// The places of what is left out.
+    pub(crate) left_out: Vec<u64>,
+    /// The place behind the last item.
+    pub(crate) until: u64,
+    /// Where reading can go on behind it, or before.
+    pub(crate) point: ResumePoint,
+    /// Why it holds no more.
+    pub(crate) end: End,
+    /// Bytes of what is sent and of what is no record.
+    bytes: usize,
+}
+
+/// Bytes that are no record.
+pub(crate) struct Piece {
+    /// Its place among the file's items.
+    pub(crate) place: u64,
+    pub(crate) reason: NoRecord,
+    pub(crate) bytes: Bytes,
+}
+
+/// Why a batch ends.
+#[derive(Default)]
+pub(crate) enum End {
+    /// It is full.
+    #[default]
+    Full,
+    /// The file ends.
+    File,
+    /// The file cannot be read on, for good.
+    Damage(String),
+    /// Its bytes cannot be had.
+    Failed(CannotRead),
+    /// The call has no time for more.
+    Time,
+}
+
+/// Fills one batch after the other.
+pub(crate) struct Filler<'a> {
+    source: Source<'a>,
+    decoder: Decoder,
+    select: &'a Select,
+    region: Option<Arc<str>>,
+    /// What was read and not opened yet.
+    chunk: Bytes,
+    has_more: bool,
+    /// The first item that another call has not settled.
+    from: u64,
+    /// How many pieces that are no records may still come.
+    no_records_left: u64,
+}
+
+impl<'a> Filler<'a> {
+    /// Reads what `source` holds from the item `from` on.
+    pub(crate) fn new(
+        source: Source<'a>,
+        decoder: Decoder,
+        select: &'a Select,
+        region: Option<Arc<str>>,
+        from: u64,
+        no_records_left: u64,
+    ) -> Self {
+        Self { source, decoder, select, region, chunk: Bytes::new(), has_more: false, from, no_records_left }
+    }
+
+    /// The next batch. It is filled until `until`; a range that is being read then may end later, at `deadline`.
+    pub(crate) async fn fill(&mut self, until: Instant, deadline: Deadline) -> Batch {
+        let from = self.decoder.items().max(self.from);
+        let mut filling = Filling {
+            batch: Batch::default(),
+            arena: BytesMut::new(),
+            next: from,
+            no_records_left: self.no_records_left,
+            ended_at: None,
+        };
+        let end = loop {
+            if filling.batch.bytes >= BATCH_BYTES || filling.next - from >= BATCH_ITEMS {
+                break End::Full;
+            }
+            if filling.ended_at.is_some() {
+                break End::Damage("too much of it is no records (no_records_max): is it a log file?".to_owned());
+            }
+            if Instant::now() >= until {
+                break End::Time;
+            }
+            if self.chunk.is_empty() && !self.has_more {
+                match self.source.next(RANGE_BYTES, deadline).await {
+                    Ok(Some(chunk)) => self.chunk = chunk,
+                    Ok(None) => match self.decoder.finish(&mut |item| filling.take(item, self.select, &self.region)) {
+                        Ok(()) => break End::File,
+                        Err(damage) => break End::Damage(damage.to_string()),
+                    },
+                    Err(error) => break End::Failed(error),
+                }
+            }
+            match self.decoder.step(&self.chunk, &mut |item| filling.take(item, self.select, &self.region)) {
+                Ok(step) => {
+                    self.chunk.advance(step.taken);
+                    self.has_more = step.has_more;
+                }
+                Err(damage) => break End::Damage(damage.to_string()),
+            }
+            // A step opens little beside a range: whoever sends the batch before this one has its turn.
+            tokio::task::yield_now().await;
+        };
+        let mut batch = filling.batch;
+        self.no_records_left = filling.no_records_left;
+        batch.until = filling.ended_at.unwrap_or(filling.next);
+        batch.point = self.decoder.point().clone();
+        batch.end = end;
+        batch
+    }
+}
+
+/// A batch that is being filled.
+struct Filling {
+    batch: Batch,
+    /// One allocation holds the records of a batch, whatever their number.
+    arena: BytesMut,
+    /// The place of the next item.
+    next: u64,
+    no_records_left: u64,
+    /// The first item that is not taken, because too many before it were no records.
+    ended_at: Option<u64>,
+}
+
+impl Filling {
+    fn take(&mut self, item: Item<'_>, select: &Select, region: &Option<Arc<str>>) {
+        let place = self.next;
+        self.next += 1;
+        if self.ended_at.is_some() {
+            return;
+        }
+        match item {
+            Item::Record(record) => match select.of(record) {
+                Some(sent) => {
+                    let raw = self.copy(sent);
+                    self.batch.records.push(Record { raw, region: region.clone(), is_valid: true });
+                    self.batch.places.push(place);
+                }
+                None => self.batch.left_out.push(place),
+            },
+            Item::SetAside { .. } if self.no_records_left == 0 => self.ended_at = Some(place),
+            Item::SetAside { reason, bytes } => {
+                self.no_records_left -= 1;
+                let bytes = self.copy(bytes);
+                self.batch.no_records.push(Piece { place, reason, bytes });
+            }
+        }
+    }
+
+    fn copy(&mut self, bytes: &[u8]) -> Bytes {
+        if self.arena.capacity() < bytes.len() {
+            self.arena = BytesMut::with_capacity(ARENA_BYTES.max(bytes.len()));
+        }
+        self.batch.bytes += bytes.len();
+        self.arena.extend_from_slice(bytes);
+        self.arena.split().freeze()
+    }
+}

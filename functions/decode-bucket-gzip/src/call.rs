@@ -1,0 +1,340 @@
+//! One call: an event, a doorbell, a search, or a person's order.
+
+use delivery::{Parties, redrive};
+use fn_hyper::{Intent, Invocation, Reply};
+use ledger::Owed;
+use pipeline::{Pointer, Stage, Word};
+use serde::Serialize;
+use tokio::time::Instant;
+use workbench::{Deadline, ring};
+
+use crate::{
+    App,
+    ask::{Ask, parse},
+    file::File,
+    receipt::{Take, owe, take},
+    search::{Found, page, search},
+    source::decoded,
+    work::{Done, Failure, Outcome, filling_ends, work},
+};
+
+/// What a call did.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// Files all of whose records are taken, dead or left out.
+    pub decoded: u32,
+    /// Files that were done, or owed or worked on elsewhere.
+    pub gone: u32,
+    /// Objects that are no log files: outside `input_prefix`, or moved there.
+    pub ignored: u32,
+    /// Files that are owed again, in whole or in part.
+    pub owed: u32,
+    /// Files the rest of which lies as a dead letter.
+    pub set_aside: u32,
+    /// Files that were overwritten or deleted before they were read.
+    pub lost: u32,
+    /// Receipts that there was no time for; they stay owed.
+    pub untouched: u32,
+    /// Receipts of other destinations, which their own functions work on.
+    pub foreign: u32,
+    /// Files that the search, or a person, has found and that are owed since.
+    pub noticed: u32,
+    /// Files that were copied because they were not delivered in time.
+    pub kept: u32,
+    /// Records that the destination took.
+    pub sent: u64,
+    /// Records that it refused, and what is no record: dead letters.
+    pub dead: u64,
+    /// Records that are left out, as configured.
+    pub filtered: u64,
+    /// Where a call for a prefix goes on; none where all its files are owed or done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// Answers one call.
+pub async fn handle(app: &App, call: Invocation) -> Reply {
+    app.config.connection.client.begin_call();
+    if let Intent::Direct = call.intent
+        && let Some(order) = redrive::parse(&call.body)
+    {
+        let config = &app.config;
+        let parties = Parties { client: &config.connection.client, ledger: &config.ledger, target: &config.target };
+        return redrive::answer(parties, order, filling_ends(call.deadline), call.deadline).await;
+    }
+    let ask = match parse(&call.body) {
+        Ok(ask) => ask,
+        Err(error) => return refuse(&error.to_string()),
+    };
+    let mut worker = Worker {
+        app,
+        until: filling_ends(call.deadline),
+        deadline: call.deadline,
+        summary: Summary::default(),
+        failures: 0,
+        down: false,
+        begun: 0,
+        left_over: Vec::new(),
+    };
+    let word = match &ask {
+        Ask::Doorbell(doorbell) => doorbell.word.clone(),
+        Ask::Event { .. } | Ask::Object { .. } | Ask::Prefix { .. } => Word::default(),
+    };
+    if let Err(refusal) = worker.answer(ask).await {
+        return refuse(&refusal);
+    }
+    worker.tell_the_sweep(&word).await;
+    worker.hand_on().await;
+    let text = serde_json::to_string(&worker.summary).unwrap_or_default();
+    tracing::info!(summary = text, failed = worker.failures, "done");
+    match worker.failures {
+        0 => Reply::json(text),
+        _ => Reply::failure(format!("not all is done, and the rest is still owed or a dead letter: {text}")),
+    }
+}
+
+fn refuse(reason: &str) -> Reply {
+    tracing::error!(reason, "the call was not understood; nothing was changed");
+    Reply::failure(format!("the call was not understood: {reason}"))
+}
+
+struct Worker<'a> {
+    app: &'a App,
+    until: Instant,
+    deadline: Deadline,
+    summary: Summary,
+    failures: u32,
+    /// The destination failed: what comes next would fail, too.
+    down: bool,
+    /// Files that were begun in this call.
+    begun: u32,
+    /// What this call has put on, and another one must go on with.
+    left_over: Vec<Pointer>,
+}
+
+impl Worker<'_> {
+    /// Does what is asked; an error where that is not for this function.
+    async fn answer(&mut self, ask: Ask) -> Result<(), String> {
+        match ask {
+            Ask::Event { file, since } => {
+                self.check(&file.namespace, &file.bucket)?;
+                // Some write names in events as in URLs.
+                let is_input = |name: &str| self.app.config.is_input(name);
+                if !is_input(&file.object) && !decoded(&file.object).is_some_and(|name| is_input(&name)) {
+                    self.summary.ignored += 1;
+                    return Ok(());
+                }
+                match owe(self.app, file, since, false, self.deadline).await {
+                    Ok((receipt, _)) => self.work_on(&Pointer { receipt, location: None }).await,
+                    Err(error) => self.fail(&error, "the file is not owed yet: the event must come again"),
+                }
+            }
+            Ask::Doorbell(doorbell) => {
+                let most = doorbell.word.deliveries_max().unwrap_or(usize::MAX);
+                for pointer in &doorbell.pointers {
+                    if (self.summary.decoded + self.summary.owed) as usize >= most {
+                        self.summary.untouched += 1;
+                    } else {
+                        self.work_on(pointer).await;
+                    }
+                }
+                if doorbell.word.search {
+                    self.search().await;
+                }
+            }
+            Ask::Object { namespace, bucket, object, again } => {
+                let namespace = namespace.unwrap_or_else(|| self.app.config.namespace.clone());
+                self.check(&namespace, &bucket)?;
+                self.object(File { namespace, bucket, object, etag: String::new() }, again).await?;
+            }
+            Ask::Prefix { namespace, bucket, prefix, from, again } => {
+                let namespace = namespace.unwrap_or_else(|| self.app.config.namespace.clone());
+                self.check(&namespace, &bucket)?;
+                self.prefix((&namespace, &bucket, &prefix), from, again).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether files are taken from there.
+    fn check(&self, namespace: &str, bucket: &str) -> Result<(), String> {
+        let config = &self.app.config;
+        if namespace != config.namespace {
+            return Err("another namespace than input_namespace: look at the rule".to_owned());
+        }
+        if !config.buckets.contains(bucket) {
+            return Err("a bucket that input_bucket does not name: look at the rule, or add it".to_owned());
+        }
+        Ok(())
+    }
+
+    /// A person's object, in the version that it has now.
+    async fn object(&mut self, mut file: File, again: bool) -> Result<(), String> {
+        let client = &self.app.config.connection.client;
+        let head = client.bucket(&file.namespace, &file.bucket).head(&file.object, self.deadline).await;
+        let head = match head {
+            Ok(head) => head,
+            Err(error) if error.is_not_found() => {
+                return Err("there is no such object, or the function may not read it".to_owned());
+            }
+            Err(error) => {
+                self.fail(&error, "the object cannot be looked at");
+                return Ok(());
+            }
+        };
+        file.etag = head.etag;
+        let Some(since) = head.last_modified.or_else(|| client.service_time()) else {
+            return Err("the service gave no time".to_owned());
+        };
+        match owe(self.app, file, since, again, self.deadline).await {
+            Ok((receipt, _)) => self.work_on(&Pointer { receipt, location: None }).await,
+            Err(error) => self.fail(&error, "the file is not owed: ask again"),
+        }
+        Ok(())
+    }
+
+    /// All objects under a prefix: first they are owed, then worked on.
+    async fn prefix(&mut self, (namespace, bucket, prefix): (&str, &str, &str), from: Option<String>, again: bool) {
+        let mut pointers = Vec::new();
+        let mut from = from;
+        loop {
+            let listed = page(self.app, namespace, bucket, prefix, from.clone(), self.deadline).await;
+            let listed = match listed {
+                Ok(page) => page,
+                Err(error) => {
+                    self.summary.next = Some(from.unwrap_or_default());
+                    self.fail(&error, "not all files were found: ask again, with next as from");
+                    break;
+                }
+            };
+            for entry in listed.files {
+                let name = entry.file.object.clone();
+                match owe(self.app, entry.file, entry.since, again, self.deadline).await {
+                    Ok((receipt, owed)) => {
+                        self.summary.noticed += u32::from(owed == Owed::Written);
+                        pointers.push(Pointer { receipt, location: None });
+                    }
+                    Err(error) => {
+                        self.summary.next = Some(name);
+                        self.fail(&error, "not all files are owed: ask again, with next as from");
+                        break;
+                    }
+                }
+            }
+            from = listed.next;
+            if from.is_none() || self.summary.next.is_some() {
+                break;
+            }
+            if Instant::now() >= self.until {
+                self.summary.next = from;
+                break;
+            }
+        }
+        for pointer in pointers {
+            self.work_on_found(pointer).await;
+        }
+    }
+
+    async fn search(&mut self) {
+        let mut found = Found::default();
+        if let Err(error) = search(self.app, self.until, self.deadline, &mut found).await {
+            self.fail(&error, "the search for files was not finished; the next one goes on");
+        }
+        self.summary.noticed += found.noticed;
+        self.summary.kept += found.kept;
+        for pointer in found.pointers {
+            self.work_on_found(pointer).await;
+        }
+    }
+
+    /// Works on what this call has found; what there is no time for is handed on.
+    async fn work_on_found(&mut self, pointer: Pointer) {
+        let untouched = self.summary.untouched;
+        self.work_on(&pointer).await;
+        if self.summary.untouched > untouched && !self.down {
+            self.left_over.push(pointer);
+        }
+    }
+
+    async fn work_on(&mut self, pointer: &Pointer) {
+        if self.down || Instant::now() >= self.until {
+            self.summary.untouched += 1;
+            return;
+        }
+        match &pointer.receipt.stage {
+            Stage::Object(destination, _) if destination == self.app.config.target.name() => {}
+            Stage::Object(..) => {
+                self.summary.foreign += 1;
+                return;
+            }
+            Stage::Fetch(_) | Stage::Ship(..) => {
+                self.failures += 1;
+                tracing::error!("the doorbell names a receipt of another function: look at the topics' subscriptions");
+                return;
+            }
+        }
+        let held = match take(self.app, &pointer.receipt, self.deadline).await {
+            Ok(Take::Held(held)) => *held,
+            Ok(Take::Gone) => {
+                self.summary.gone += 1;
+                return;
+            }
+            Err(error) => return self.fail(&error, "a file's receipt cannot be taken; it stays owed"),
+        };
+        let receipt = held.receipt.given_back();
+        self.begun += 1;
+        let mut done = Done::default();
+        let outcome = work(self.app, held, (self.until, self.deadline), self.begun == 1, &mut done).await;
+        self.summary.sent += done.tally.sent;
+        self.summary.dead += done.tally.dead;
+        self.summary.filtered += done.tally.filtered;
+        match outcome {
+            Ok(Outcome::Decoded) => self.summary.decoded += 1,
+            Ok(Outcome::SetAside) => self.summary.set_aside += 1,
+            Ok(Outcome::TakenAway) => self.summary.gone += 1,
+            Ok(Outcome::HandedOn) => {
+                self.summary.owed += 1;
+                self.left_over.push(Pointer { receipt, location: None });
+            }
+            // A letter says so, and an answer of success would hide that nobody has those records.
+            Ok(Outcome::Lost) => {
+                self.summary.lost += 1;
+                self.failures += 1;
+            }
+            Err(error) => {
+                self.summary.owed += 1;
+                self.down = done.destination_failed || matches!(error, Failure::CannotSetUp(_));
+                self.fail(&error, "a file is left over; it stays owed");
+            }
+        }
+    }
+
+    fn fail(&mut self, error: &(dyn std::error::Error + 'static), what: &str) {
+        self.failures += 1;
+        tracing::error!(error, "{what}");
+    }
+
+    /// Leaves word of a destination that is down, or that took a whole probe. Advice only.
+    async fn tell_the_sweep(&self, word: &Word) {
+        let (ledger, destination) = (&self.app.config.ledger, self.app.config.target.name());
+        let told = match word.probe {
+            _ if self.down => ledger.hush(destination, self.deadline).await,
+            Some(level) if self.summary.decoded > 0 => ledger.relieve(destination, level, self.deadline).await,
+            _ => return,
+        };
+        if let Err(error) = told {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the sweep is not told how the destination fares");
+        }
+    }
+
+    /// Rings for what another call must go on with; without a topic the sweep does, a run later.
+    async fn hand_on(&mut self) {
+        let Some(topic) = &self.app.config.topic else { return };
+        let pointers = std::mem::take(&mut self.left_over);
+        if !pointers.is_empty() && !self.down {
+            let client = &self.app.config.connection.client;
+            let title = "decode-bucket-gzip: the rest of a log file";
+            ring(client, topic, title, (pointers, 1), &Word::default(), self.deadline).await;
+        }
+    }
+}

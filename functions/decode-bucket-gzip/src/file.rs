@@ -1,0 +1,89 @@
+//! A log file, and what its receipt holds.
+
+use jiff::Timestamp;
+use log_decoder::ResumePoint;
+use pipeline::{FileTally, ObjectKey};
+use serde::{Deserialize, Serialize};
+
+/// One version of one object.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct File {
+    /// Whose bucket.
+    pub(crate) namespace: String,
+    /// Which bucket.
+    pub(crate) bucket: String,
+    /// Its name, as the event or the listing has it.
+    pub(crate) object: String,
+    /// Its version.
+    pub(crate) etag: String,
+}
+
+impl File {
+    pub(crate) fn key(&self) -> ObjectKey {
+        ObjectKey::new(&self.namespace, &self.bucket, &self.object, &self.etag)
+    }
+}
+
+/// What a receipt holds: the file, and how far it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Body {
+    v: u8,
+    #[serde(flatten)]
+    pub(crate) file: File,
+    /// When it came into the bucket, as the event or the listing has it: the day of its dead letters.
+    pub(crate) since: Timestamp,
+    /// How many items of it, from the first on, are settled: taken, dead or left out.
+    #[serde(default)]
+    pub(crate) done: u64,
+    /// What became of those.
+    #[serde(default)]
+    pub(crate) tally: FileTally,
+    /// Where reading goes on; no item before it is unsettled.
+    #[serde(default)]
+    pub(crate) point: ResumePoint,
+    /// The attempt, as the receipt's name counts them, that `done` last grew in.
+    #[serde(default)]
+    pub(crate) grew_at: u32,
+    /// How many pieces of it were no records.
+    #[serde(default)]
+    pub(crate) no_records: u64,
+    /// Why nothing more of it is read; what is left is to be kept then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) damage: Option<String>,
+    /// What is kept of its bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) kept: Option<Kept>,
+    /// Sent again though it was done before: somebody asked for it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) again: bool,
+}
+
+/// Bytes of a file in the state bucket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Kept {
+    /// The byte of the file with which the first part begins.
+    pub(crate) from: u64,
+    /// How many parts there are.
+    pub(crate) parts: u32,
+    /// Whether they reach up to the end of the file.
+    pub(crate) is_whole: bool,
+}
+
+impl Body {
+    /// A file of which nothing is done yet.
+    pub(crate) fn new(file: File, since: Timestamp) -> Self {
+        Self {
+            v: 1,
+            file,
+            since,
+            done: 0,
+            tally: FileTally::default(),
+            point: ResumePoint::default(),
+            grew_at: 0,
+            no_records: 0,
+            damage: None,
+            kept: None,
+            again: false,
+        }
+    }
+}

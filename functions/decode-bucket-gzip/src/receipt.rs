@@ -1,0 +1,147 @@
+//! A file's receipt: owed, taken, and given back.
+
+use jiff::{SignedDuration, Timestamp};
+use ledger::{Owed, Swapped, Taken, Versioned};
+use pipeline::{Receipt, Stage, State};
+use workbench::{Deadline, hold_until};
+
+use crate::{
+    App,
+    file::{Body, File},
+};
+
+/// A hold that has just ended may be one that our clock ends too early.
+const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_mins(2);
+
+/// Writes that a file is owed; one that is owed already stays as it is. The receipt under which it waits.
+///
+/// Whether it was done before is asked once it is taken: then nobody else can finish it in between.
+pub(crate) async fn owe(
+    app: &App,
+    file: File,
+    since: Timestamp,
+    again: bool,
+    deadline: Deadline,
+) -> Result<(Receipt, Owed), ledger::Error> {
+    let receipt = Receipt::owed(Stage::Object(app.config.target.name().clone(), file.key()));
+    let mut body = Body::new(file, since);
+    body.again = again;
+    let owed = app.config.ledger.owe(&receipt.stage, &body, deadline).await?;
+    Ok((receipt, owed))
+}
+
+/// A receipt that is ours until its time is over.
+pub(crate) struct Held {
+    pub(crate) receipt: Receipt,
+    pub(crate) body: Body,
+    /// The version of the receipt's object that `body` is.
+    etag: String,
+    /// When it was taken, by the service's clock.
+    pub(crate) since: Timestamp,
+}
+
+/// What came of taking.
+pub(crate) enum Take {
+    /// Ours.
+    Held(Box<Held>),
+    /// It is done, or owed or held under another name.
+    Gone,
+}
+
+/// Takes a file's receipt, and makes sure that nobody else has the same file.
+///
+/// A second event finds what the first has left: a file that is done, that somebody works on, or whose receipt has come
+/// back under another name. Then its own receipt is superfluous.
+pub(crate) async fn take(app: &App, owed: &Receipt, deadline: Deadline) -> Result<Take, TakeError> {
+    let (ledger, client) = (&app.config.ledger, &app.config.connection.client);
+    let Stage::Object(destination, key) = &owed.stage else { return Ok(Take::Gone) };
+    if client.service_time().is_none() {
+        // A call that begins with a doorbell has not heard the time yet.
+        let peeked = ledger.object_body::<Body>(owed, deadline).await?;
+        if peeked.is_none() {
+            return Ok(Take::Gone);
+        }
+    }
+    let now = client.service_time().ok_or(TakeError::NoTime)?;
+    let held = match ledger.take(owed, hold_until(now, deadline), deadline).await? {
+        Taken::Held(held) => held,
+        Taken::Gone => return Ok(Take::Gone),
+    };
+    let (body, seen, others) = tokio::join!(
+        ledger.object_body::<Body>(&held, deadline),
+        ledger.seen_object(destination, key, deadline),
+        ledger.object_receipts(destination, key, deadline),
+    );
+    let (body, seen, others) = match (body, seen, others) {
+        (Ok(Some(body)), Ok(seen), Ok(others)) => (body, seen, others),
+        // The sweep gave it away.
+        (Ok(None), _, _) => return Ok(Take::Gone),
+        (Err(error), _, _) | (_, Err(error), _) | (_, _, Err(error)) => {
+            give_back(app, &held, deadline).await;
+            return Err(error.into());
+        }
+    };
+    let Versioned { value: body, etag, .. } = body;
+    if seen.is_some() && !body.again {
+        ledger.replace(&held, deadline).await?;
+        return Ok(Take::Gone);
+    }
+    let is_live = |other: &Receipt| match other.state {
+        State::Owed => false,
+        State::Held { until } => *other != held && until + CLOCKS_DIFFER > now,
+    };
+    if others.iter().any(is_live) {
+        // Where the other one fails, this one is still owed.
+        give_back(app, &held, deadline).await;
+        return Ok(Take::Gone);
+    }
+    let is_waiting = others.iter().any(|other| other.state == State::Owed);
+    if is_waiting && body.done == 0 && body.kept.is_none() && owed.attempts == 0 && !body.again {
+        // Nothing is known here that the other one does not hold.
+        ledger.replace(&held, deadline).await?;
+        return Ok(Take::Gone);
+    }
+    Ok(Take::Held(Box::new(Held { receipt: held, body, etag, since: now })))
+}
+
+/// A receipt could not be taken: it is still owed, or held until its time is over.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TakeError {
+    #[error(transparent)]
+    Ledger(#[from] ledger::Error),
+    #[error("the service gave no time")]
+    NoTime,
+}
+
+impl Held {
+    /// Notes in the ledger how far the work is. False where the receipt is not ours any more: then nothing more may be sent.
+    ///
+    /// # Errors
+    /// Where that cannot be written.
+    pub(crate) async fn note(&mut self, app: &App, deadline: Deadline) -> Result<bool, ledger::Error> {
+        let noted = delivery::persist(
+            || app.config.ledger.note_progress(&self.receipt, &self.body, &self.etag, deadline),
+            deadline,
+        )
+        .await?;
+        match noted {
+            Swapped::Written(etag) => {
+                self.etag = etag;
+                Ok(true)
+            }
+            Swapped::Lost => Ok(false),
+        }
+    }
+
+    /// How many calls in a row have ended before anything more of the file was settled.
+    pub(crate) fn stalled(&self) -> u32 {
+        self.receipt.attempts.saturating_sub(self.body.grew_at)
+    }
+}
+
+/// Gives a receipt back as it was. Where that fails it stays held, and the sweep gives it back.
+pub(crate) async fn give_back(app: &App, held: &Receipt, deadline: Deadline) {
+    if let Err(error) = app.config.ledger.give_back(held, deadline).await {
+        tracing::warn!(error = &error as &dyn std::error::Error, "the receipt stays held until its time is over");
+    }
+}
