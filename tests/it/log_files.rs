@@ -349,7 +349,7 @@ async fn l_24_and_l_25_what_is_no_object_or_no_utf_8_is_set_aside_alone() {
 
 #[tokio::test(start_paused = true)]
 async fn a_file_that_is_no_log_at_all_is_set_aside_as_a_whole() {
-    let house = with_log_files(&[("no_records_max", "10")]);
+    let house = with_log_files(&[("malformed_max", "10")]);
     let text: String = (0..100_000).map(|n| format!("line {n}\n")).collect();
     let event = house.log_file(NAME, text.clone());
     assert_eq!(summary(&house.decode(event).await)["set_aside"], 1);
@@ -518,4 +518,64 @@ async fn a_kill_at_any_wire_call_loses_no_record() {
         kills += 1;
     }
     assert!(kills >= 8, "only {kills} wire calls were met");
+}
+
+#[tokio::test(start_paused = true)]
+async fn l_12_part_of_a_file_that_was_taken_before_the_collector_failed_is_not_sent_again() {
+    let house = with_log_files(&[]);
+    let all = records(12_000);
+    let event = house.log_file(NAME, gzip(&all.concat()));
+    // The second body, and its repetitions, meet a collector that is busy; the file is one batch.
+    house.splunk.inject_when(HecFault::Busy { code: 9, retry_after_secs: None }, Some(3), |request| {
+        !inflated(request.body()).contains("a-000000")
+    });
+    assert!(!house.decode(event).await.is_success());
+    let taken = house.splunk.count();
+    assert!(taken > 0 && taken < all.len(), "{taken}");
+    house.run_until("00:30:00").await;
+    assert_delivered(&house, &all);
+}
+
+#[tokio::test(start_paused = true)]
+async fn time_that_ends_amid_records_sent_one_by_one_leaves_the_rest_owed() {
+    let house = with_log_files(&[("after_success", "delete")]);
+    let all = records(400);
+    let event = house.log_file(NAME, gzip(&all.concat()));
+    // Two calls die before they have sent anything; then each record takes a second.
+    house.splunk.inject(HecFault::Silent { kept: false }, Some(2));
+    house.splunk.inject(HecFault::Slow(Duration::from_secs(1)), None);
+    let mut bodies = vec![event];
+    let mut calls = 0;
+    for _ in 0..40 {
+        for body in bodies {
+            calls += 1;
+            let call = house.decode(body);
+            let killed = tokio::time::timeout(Duration::from_secs(if calls > 2 { 300 } else { 5 }), call).await;
+            assert_eq!(killed.is_ok(), calls > 2);
+        }
+        house.wait(SignedDuration::from_mins(10)).await;
+        house.ring().await;
+        bodies = house.unheard(house.object_topic.as_ref().unwrap());
+    }
+    assert_settled(&house);
+    assert_eq!(arrived(&house), all);
+    assert_eq!((dead(&house).len(), house.cloud.storage().objects(LOGS)), (0, vec![]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_behind_too_many_scalars_is_dropped() {
+    for (file, malformed_max) in [("1 ".repeat(60_000), "100"), (format!("{}{}", record("a-1"), r#"{"b":"#), "0")] {
+        let house = with_log_files(&[("malformed_max", malformed_max)]);
+        let event = house.log_file(NAME, file.clone());
+        assert_eq!(summary(&house.decode(event).await)["set_aside"], 1);
+        let kept: Vec<Bytes> =
+            house.objects("kept/").iter().map(|name| house.cloud.storage().get(BUCKET, name).unwrap()).collect();
+        let kept = String::from_utf8(kept.concat()).unwrap();
+        let letters = dead(&house);
+        let before: usize = letters.iter().filter(|(_, bytes)| bytes == b"1").count();
+        assert!(file.ends_with(&kept) && kept.len() >= file.len() - 2 * before - record("a-1").len(), "{}", kept.len());
+        // The letter that names them is no record: a redrive leaves it where it is.
+        let reply = summary(&house.decode(r#"{"redrive":{"all":true}}"#).await);
+        assert!(house.objects("dead/").iter().any(|name| name.ends_with(".rest")), "{reply}");
+    }
 }

@@ -245,6 +245,7 @@ impl Redrive<'_> {
     fn means(&self, letter: &DeadLetter) -> bool {
         let own = self.parties.target.name().as_str();
         letter.owed_to.iter().any(|owed| owed == own)
+            && !letter.is_pointer()
             && self.order.reason.as_ref().is_none_or(|reason| letter.reason.contains(reason.as_str()))
     }
 

@@ -68,8 +68,8 @@ pub struct Place {
 /// * What is longer than a record may be is set aside in pieces.
 ///
 /// What it gives out does not depend on where the chunks were cut, and it keeps no more than one unfinished item. Nothing
-/// but white space, commas, marks, and the brackets of top-level arrays is passed over.
-#[derive(Default)]
+/// but white space, commas, marks, and the brackets of top-level arrays is passed over. It looks at each byte a bounded
+/// number of times: what is broken far behind again and again is set aside up to there, records within it and all.
 pub struct LenientSplitter {
     record_max_bytes: usize,
     /// What has arrived; from `read` on it is not given out yet.
@@ -80,7 +80,13 @@ pub struct LenientSplitter {
     in_array: bool,
     /// What is too large, where a piece of it has been given out.
     piece: Option<Extent>,
+    /// How many bytes may still be looked at in vain.
+    patience: u64,
 }
+
+/// Bytes that may be looked at in vain for each byte that is given out, and at first.
+const PATIENCE: u64 = 8;
+const PATIENCE_AT_FIRST: u64 = 1024 * 1024;
 
 /// What a look at the next bytes tells.
 enum Look {
@@ -92,6 +98,8 @@ enum Look {
     Record(usize),
     /// So many bytes that are none.
     SetAside(NoRecord, usize),
+    /// The same, and how far it was looked to tell.
+    InVain { reason: NoRecord, length: usize, reach: usize },
     /// A piece of what is too large, and how that goes on.
     Piece(usize, Option<Extent>),
     /// It does not end within what has arrived.
@@ -102,7 +110,15 @@ impl LenientSplitter {
     /// At the start of a file.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        Self { record_max_bytes: limits.record_max_bytes.max(1), ..Self::default() }
+        Self {
+            record_max_bytes: limits.record_max_bytes.max(1),
+            buffer: Vec::new(),
+            read: 0,
+            wanted: 0,
+            in_array: false,
+            piece: None,
+            patience: PATIENCE_AT_FIRST,
+        }
     }
 
     /// At a place that another one reached.
@@ -118,6 +134,12 @@ impl LenientSplitter {
         let begun = self.rest();
         let is_small = self.piece.is_none() && begun.len() <= begun_max_bytes;
         is_small.then(|| Place { in_array: self.in_array, begun: begun.to_vec() })
+    }
+
+    /// Whether the place behind the last item lies within a top-level array; `None` amid what is too large.
+    #[must_use]
+    pub fn in_array(&self) -> Option<bool> {
+        self.piece.is_none().then_some(self.in_array)
     }
 
     /// How many bytes have been read that belong to no item yet.
@@ -163,6 +185,12 @@ impl LenientSplitter {
                     (None, length)
                 }
                 Look::SetAside(reason, length) => (Some(reason), length),
+                Look::InVain { reason, length, reach } => {
+                    // A look that reached far and gives little is dear: once too many were, all of its reach goes.
+                    let is_dear = self.patience < reach as u64;
+                    self.patience = self.patience.saturating_sub(reach as u64);
+                    (Some(reason), if is_dear { length.max(reach.min(self.record_max_bytes)) } else { length })
+                }
                 Look::Piece(length, goes_on) => {
                     self.piece = goes_on;
                     (Some(NoRecord::TooLarge), length)
@@ -176,6 +204,7 @@ impl LenientSplitter {
                 out(Item::SetAside { reason, bytes });
             }
             self.read += length;
+            self.patience = (self.patience + PATIENCE * length as u64).min(PATIENCE_AT_FIRST);
         }
     }
 
@@ -199,7 +228,9 @@ impl LenientSplitter {
             _ => self.look_at_word(rest, is_end),
         };
         let is_over = match look {
-            Look::Record(length) | Look::SetAside(_, length) => length > self.record_max_bytes,
+            Look::Record(length) | Look::SetAside(_, length) | Look::InVain { length, .. } => {
+                length > self.record_max_bytes
+            }
             Look::Unfinished => rest.len() > self.record_max_bytes,
             Look::Between(_) | Look::Array { .. } | Look::Piece(..) => false,
         };
@@ -210,6 +241,10 @@ impl LenientSplitter {
     fn cut(&self, rest: &[u8], mut extent: Extent, is_end: bool) -> Look {
         let piece = rest.get(..self.record_max_bytes).unwrap_or(rest);
         match extent.read(piece) {
+            // It ends soon, and yet all of the piece was looked at.
+            Some(length) if self.piece.is_none() => {
+                Look::InVain { reason: NoRecord::TooLarge, length, reach: piece.len() }
+            }
             Some(length) => Look::Piece(length, None),
             None if is_end || piece.len() == self.record_max_bytes => Look::Piece(piece.len(), Some(extent)),
             None => Look::Unfinished,
@@ -245,7 +280,7 @@ fn look_at_value(rest: &[u8], is_end: bool) -> Look {
         Some(Ok(value)) => Look::SetAside(NoRecord::NotAnObject, value.get().len()),
         Some(Err(error)) if is_cut(&error, rest) && !is_end => Look::Unfinished,
         Some(Err(error)) => match Extent::default().read(rest) {
-            Some(length) => no_json(rest, length),
+            Some(length) => in_vain(rest, length, &error),
             None if is_cut(&error, rest) => Look::SetAside(NoRecord::Truncated, rest.len()),
             None if is_end => no_json(rest, rest.len()),
             None => Look::Unfinished,
@@ -257,9 +292,23 @@ fn look_at_value(rest: &[u8], is_end: bool) -> Look {
 /// Whether what stands in `rest` is wrong only in that it ends there: a number that ends behind its point is a syntax error
 /// to the parser.
 fn is_cut(error: &serde_json::Error, rest: &[u8]) -> bool {
+    error.classify() == Category::Eof || place_of(error, rest) >= rest.len()
+}
+
+/// What is said of the first `length` bytes of `rest`, where the parser failed at `error`.
+fn in_vain(rest: &[u8], length: usize, error: &serde_json::Error) -> Look {
+    let reach = place_of(error, rest).min(rest.len());
+    match no_json(rest, length) {
+        Look::SetAside(reason, length) => Look::InVain { reason, length, reach },
+        look => look,
+    }
+}
+
+/// The place of `error` in `rest`, in bytes.
+fn place_of(error: &serde_json::Error, rest: &[u8]) -> usize {
     let mut lines = rest.split(|byte| *byte == b'\n').map(|line| line.len() + 1);
     let before: usize = lines.by_ref().take(error.line().saturating_sub(1)).sum();
-    error.classify() == Category::Eof || before + error.column() >= rest.len()
+    before + error.column()
 }
 
 /// What is said of the first `length` bytes of `rest`, which are no JSON.

@@ -27,7 +27,7 @@ fn split(limits: Limits, chunks: &[&[u8]]) -> (Vec<Got>, bool) {
     (got, is_open)
 }
 
-/// Whole, byte by byte, cut at each place, and resumed at each place: the same items.
+/// Whole, byte by byte, and cut at each place: the same items.
 #[track_caller]
 fn check(stream: &[u8], expected: &[(Option<NoRecord>, &[u8])], is_open: bool) {
     let expected: Vec<Got> = expected.iter().map(|(reason, bytes)| (*reason, bytes.to_vec())).collect();
@@ -133,6 +133,19 @@ fn l_11_what_is_longer_than_a_record_may_be_is_set_aside_in_pieces() {
             let got: Vec<(Option<NoRecord>, &str)> =
                 got.iter().map(|(reason, bytes)| (*reason, std::str::from_utf8(bytes).unwrap())).collect();
             assert_eq!(got, expected, "{stream} by {size}");
+        }
+    }
+}
+
+/// Each line fails only at the end of the file: looked at one by one, the whole would be read as often as it has lines.
+#[test]
+fn l_10_what_is_broken_far_behind_is_not_looked_at_again_for_each_of_its_lines() {
+    for line in ["{\"a\":\n", "[\n"] {
+        let stream = format!("[{}!", line.repeat(50_000));
+        for limits in [ANY_SIZE, Limits { record_max_bytes: 50_000 }] {
+            let (got, _) = split(limits, &[stream.as_bytes()]);
+            assert!(got.len() < 2_000, "{line:?}: {} pieces", got.len());
+            assert_eq!(split(limits, &stream.as_bytes().chunks(7_777).collect::<Vec<_>>()).0, got);
         }
     }
 }

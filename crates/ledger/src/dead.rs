@@ -45,6 +45,11 @@ pub struct DeadLetter {
 }
 
 impl DeadLetter {
+    /// Whether it stands for bytes that lie elsewhere, as the rest of a log file does: it is no record to be sent.
+    pub fn is_pointer(&self) -> bool {
+        self.key.starts_with("object.") && self.key.ends_with(".rest")
+    }
+
     /// The object that it is.
     pub fn name(&self) -> String {
         format!("dead/{}/{}/{}", self.date, self.destination, self.key)

@@ -13,7 +13,8 @@
 //! proof/<date>/<windows>                   a line for each window that is over
 //! hush/<destination>~<level>               a destination that is down
 //! seen/object/<destination>/<key>~…        a log file all of whose records are settled
-//! kept/object/<destination>/<key>/<part>   a log file's bytes, where the file may go before they are delivered
+//! kept/object/<destination>/<key>/<offset> a log file's bytes, where the file may go before they are delivered
+//! search/<destination>/<bucket>            where the search for files whose event never came goes on
 //! ```
 //!
 //! ```no_run
@@ -48,7 +49,7 @@ mod state;
 
 pub use dead::{Buried, DeadLetter, LetterEntry, LetterPage, letter_date, sha256_hex};
 pub use error::Error;
-pub use objects::{KEPT_PART_MAX_BYTES, ObjectWork};
+pub use objects::{KEPT_PART_MAX_BYTES, ObjectWork, kept_folder};
 pub use receipts::{Owed, Taken, Waiting};
 pub use state::{Contents, Swapped, Versioned};
 

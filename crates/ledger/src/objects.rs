@@ -15,8 +15,8 @@ pub const KEPT_PART_MAX_BYTES: usize = 4 * 1024 * 1024;
 /// A receipt names one file and holds the beginning of one record.
 const BODY_MAX_BYTES: usize = 1024 * 1024;
 
-/// Fourteen days of files, one a minute, would be as many.
-const LISTED_MAX: usize = 20_000;
+/// Fourteen days of the files of some thirty-five connectors.
+const LISTED_MAX: usize = 100_000;
 
 /// The files of one destination that wait, are worked on, or are done.
 #[derive(Debug, Clone, Default)]
@@ -75,7 +75,7 @@ impl Ledger {
         Ok(names.iter().find_map(|name| name.parse::<SeenObject>().ok()).map(|seen| seen.tally))
     }
 
-    /// All receipts of a log file, owed or held.
+    /// All receipts of a log file, owed or held. One that changes its place meanwhile is met in one of them.
     ///
     /// # Errors
     /// Where the bucket cannot be listed.
@@ -86,9 +86,13 @@ impl Ledger {
         deadline: Deadline,
     ) -> Result<Vec<Receipt>, Error> {
         let prefix = |folder| format!("{folder}/object/{destination}/{key}~");
-        let (owed, held) = (prefix("owed"), prefix("held"));
-        let (owed, held) = tokio::join!(self.names(&owed, deadline), self.names(&held, deadline));
-        Ok(owed?.iter().chain(&held?).filter_map(|name| name.parse().ok()).collect())
+        let mut receipts = Vec::new();
+        // Whichever way it goes, owed to held or back, it is in a place that is still to be listed.
+        for folder in ["held", "owed", "held"] {
+            let names = self.names(&prefix(folder), deadline).await?;
+            receipts.extend(names.iter().filter_map(|name| name.parse::<Receipt>().ok()));
+        }
+        Ok(receipts)
     }
 
     /// What a log file's receipt holds; `None` where it is not there under that name.
@@ -123,7 +127,18 @@ impl Ledger {
         deadline: Deadline,
     ) -> Result<Swapped, Error> {
         let name = held.to_string();
-        self.swap(&name, body, Some(etag), deadline).await
+        let swapped = self.swap(&name, body, Some(etag), deadline).await?;
+        if swapped != Swapped::Lost {
+            return Ok(swapped);
+        }
+        // A write whose answer was lost to an earlier call of this function is refused like somebody else's.
+        let ours = to_json(&name, body)?;
+        match self.bucket.get(&name, BODY_MAX_BYTES, deadline).await {
+            Ok(object) if object.body == ours => Ok(Swapped::Written(object.etag)),
+            Ok(_) => Ok(Swapped::Lost),
+            Err(error) if error.is_object_not_found() => Ok(Swapped::Lost),
+            Err(error) => Err(Error::bucket("read", &name)(error)),
+        }
     }
 
     /// All records of a log file are settled: its receipt is kept under `seen/`, where a second event finds it.
@@ -136,7 +151,8 @@ impl Ledger {
         self.keep_as_seen(held, &seen.to_string(), deadline).await
     }
 
-    /// Keeps a part of a log file's bytes, at most [`KEPT_PART_MAX_BYTES`]. One that is kept already stays.
+    /// Keeps a part of a log file's bytes, those from `offset` on, at most [`KEPT_PART_MAX_BYTES`]. One that is kept already
+    /// stays.
     ///
     /// # Errors
     /// Where it cannot be written.
@@ -144,20 +160,20 @@ impl Ledger {
         &self,
         destination: &Destination,
         key: &ObjectKey,
-        part: u32,
+        offset: u64,
         bytes: Bytes,
         deadline: Deadline,
     ) -> Result<(), Error> {
-        let name = kept(destination, key, part);
+        let name = kept(destination, key, offset);
         match self.bucket.put(&name, bytes, Precondition::IfNoneMatch, deadline).await {
             Ok(_) => Ok(()),
-            // The key names one version of the file, so what lies there is the same.
+            // The name says which bytes of which version of the file they are, and all parts but the last are of one length.
             Err(error) if refusal(&error).is_precondition_failed() => Ok(()),
             Err(error) => Err(Error::bucket("write", &name)(error)),
         }
     }
 
-    /// A part of a log file's bytes; `None` where it is not kept.
+    /// The part of a log file's bytes that begins at `offset`; `None` where it is not kept.
     ///
     /// # Errors
     /// Where it cannot be read.
@@ -165,10 +181,10 @@ impl Ledger {
         &self,
         destination: &Destination,
         key: &ObjectKey,
-        part: u32,
+        offset: u64,
         deadline: Deadline,
     ) -> Result<Option<Bytes>, Error> {
-        let name = kept(destination, key, part);
+        let name = kept(destination, key, offset);
         match self.bucket.get(&name, KEPT_PART_MAX_BYTES, deadline).await {
             Ok(object) => Ok(Some(object.body)),
             Err(error) if error.is_object_not_found() => Ok(None),
@@ -176,7 +192,7 @@ impl Ledger {
         }
     }
 
-    /// Removes the kept parts of a log file that is delivered.
+    /// Removes the kept parts of a log file that is delivered: those that begin at these offsets.
     ///
     /// # Errors
     /// Where one cannot be removed; a life-cycle rule or a later call may.
@@ -184,11 +200,11 @@ impl Ledger {
         &self,
         destination: &Destination,
         key: &ObjectKey,
-        parts: u32,
+        offsets: impl Iterator<Item = u64> + Send,
         deadline: Deadline,
     ) -> Result<(), Error> {
-        for part in 0..parts {
-            let name = kept(destination, key, part);
+        for offset in offsets {
+            let name = kept(destination, key, offset);
             match self.bucket.delete(&name, None, deadline).await {
                 Ok(()) => {}
                 Err(error) if refusal(&error).is_object_not_found() => {}
@@ -240,9 +256,13 @@ impl Ledger {
     }
 }
 
-/// The folder in which the bytes of a file are kept.
-fn kept(destination: &Destination, key: &ObjectKey, part: u32) -> String {
-    format!("kept/object/{destination}/{key}/{part:06}")
+/// The folder in which the bytes of a log file are kept.
+pub fn kept_folder(destination: &Destination, key: &ObjectKey) -> String {
+    format!("kept/object/{destination}/{key}/")
+}
+
+fn kept(destination: &Destination, key: &ObjectKey, offset: u64) -> String {
+    format!("{}{offset:015}", kept_folder(destination, key))
 }
 
 fn search(destination: &Destination, bucket: &str) -> String {

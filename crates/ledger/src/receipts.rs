@@ -82,14 +82,14 @@ impl Ledger {
         };
         let mut waiting = Waiting { is_whole: true, ..Waiting::default() };
         if !self.wait_for(&range, &mut waiting, deadline).await? {
-            // A long backfill stands before the batches in this order, and those must not wait for it.
+            // A long backfill stands before the batches and files in this order, and those must not wait for it.
             tracing::warn!(
                 listed = waiting.owed.len(),
                 "more is owed than one look takes in; the oldest and the batches go first"
             );
-            let ships = ListObjects { start: Some("owed/ship/".into()), ..range };
+            let behind = ListObjects { start: Some("owed/object/".into()), ..range };
             waiting.is_whole = false;
-            self.wait_for(&ships, &mut waiting, deadline).await?;
+            self.wait_for(&behind, &mut waiting, deadline).await?;
             waiting.owed.sort_unstable();
             waiting.owed.dedup();
         }

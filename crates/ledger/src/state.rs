@@ -11,7 +11,7 @@ use crate::{Deadline, Error, Ledger, error::refusal};
 const POSITIONS: &str = "positions.json";
 const SCOPES: &str = "scopes.json";
 
-/// What the audit pipeline leaves. Log files come and go without a position.
+/// What the audit pipeline leaves, dead letters aside: windows begin with a year. Log files come and go without a position.
 const AUDITS: [&str; 8] =
     ["owed/fetch/", "owed/ship/", "held/fetch/", "held/ship/", "seen/2", "seen/backfill.", "proof/", SCOPES];
 
@@ -104,6 +104,9 @@ impl Ledger {
             let one = ListObjects { prefix: Some(prefix.into()), limit: Some(1), ..ListObjects::default() };
             contents.ledger |= !self.bucket.list(&one, deadline).await.map_err(failed(prefix))?.objects.is_empty();
         }
+        let letters = ListObjects { prefix: Some("dead/".into()), ..ListObjects::default() };
+        let letters = self.bucket.list(&letters, deadline).await.map_err(failed("dead/"))?;
+        contents.ledger |= letters.objects.iter().any(|letter| !is_of_log_file(&letter.name));
         let all = self.bucket.list(&ListObjects::default(), deadline).await.map_err(failed("the bucket"))?;
         let ours = |name: &str| name == POSITIONS || OURS.iter().any(|prefix| name.starts_with(prefix));
         contents.foreign = all.objects.iter().any(|object| !ours(&object.name));
@@ -151,6 +154,11 @@ impl Ledger {
             Err(error) => Err(Error::bucket("write", name)(error)),
         }
     }
+}
+
+/// Whether a dead letter comes from a log file.
+fn is_of_log_file(letter: &str) -> bool {
+    letter.split('/').next_back().is_some_and(|key| key.starts_with("object."))
 }
 
 pub(crate) fn to_json(name: &str, value: &impl Serialize) -> Result<Bytes, Error> {

@@ -6,6 +6,7 @@ use json_records::{Item, LenientSplitter};
 use crate::{
     Damage, ResumePoint,
     format::{Format, GZIP, HEAD_BYTES},
+    point::Compression,
 };
 
 /// Bytes that one step inflates at most.
@@ -86,10 +87,10 @@ impl Decoder {
     /// At a point that another one reached, which had given out the first `items` of the file.
     #[must_use]
     pub fn resume(limits: Limits, point: ResumePoint, items: u64) -> Self {
-        let state = match (point.is_gzip, point.is_plain) {
-            (true, _) => State::Between { first: None, is_padding: false },
-            (false, true) => State::Plain,
-            (false, false) => State::Start(Vec::new()),
+        let state = match point.compression {
+            Some(Compression::Gzip) => State::Between { first: None, is_padding: false },
+            Some(Compression::None) => State::Plain,
+            None => State::Start(Vec::new()),
         };
         let cutting = json_records::Limits { record_max_bytes: limits.record_max_bytes };
         Self {
@@ -114,12 +115,6 @@ impl Decoder {
     #[must_use]
     pub fn items(&self) -> u64 {
         self.items
-    }
-
-    /// What the file has opened to so far, in bytes.
-    #[must_use]
-    pub fn inflated(&self) -> u64 {
-        self.inflated
     }
 
     /// Takes some of `input`, which follows what was taken before, and gives `out` each item that it completes.
@@ -210,8 +205,7 @@ impl Decoder {
                         offset: self.offset,
                         items: self.items,
                         inflated: self.inflated,
-                        is_gzip: true,
-                        is_plain: false,
+                        compression: Some(Compression::Gzip),
                         in_array: place.in_array,
                         begun: place.begun,
                     },
@@ -277,15 +271,14 @@ impl Decoder {
     /// Of plain text any place between two records will do.
     fn mark_plain(&mut self) {
         let begun = self.splitter.begun_bytes() as u64;
-        // `begun` is left out of the point: those bytes are read again.
-        if let Some(place) = self.splitter.place(usize::MAX).filter(|_| begun <= self.offset) {
+        // What has begun is read again: it lies behind the point, not in it.
+        if let Some(in_array) = self.splitter.in_array().filter(|_| begun <= self.offset) {
             self.point = ResumePoint {
                 offset: self.offset - begun,
                 items: self.items,
                 inflated: self.inflated - begun.min(self.inflated),
-                is_gzip: false,
-                is_plain: true,
-                in_array: place.in_array,
+                compression: Some(Compression::None),
+                in_array,
                 begun: Vec::new(),
             };
         }

@@ -13,19 +13,24 @@ pub struct ResumePoint {
     /// How many items lie before it.
     pub items: u64,
     /// How many bytes the file before it opens to.
-    pub inflated: u64,
-    /// Whether it is known to be gzip; else the first bytes tell.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub is_gzip: bool,
-    /// Whether it is known to be plain text.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub is_plain: bool,
+    pub(crate) inflated: u64,
+    /// What the file is known to be; where it is not known, the first bytes tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) compression: Option<Compression>,
     /// Whether it lies within a top-level array.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub in_array: bool,
+    pub(crate) in_array: bool,
     /// The first bytes of the next item, which lie before it: members do not end with records.
     #[serde(default, skip_serializing_if = "Vec::is_empty", serialize_with = "write", deserialize_with = "read")]
-    pub begun: Vec<u8>,
+    pub(crate) begun: Vec<u8>,
+}
+
+/// What a file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Compression {
+    Gzip,
+    None,
 }
 
 impl ResumePoint {

@@ -206,8 +206,8 @@ impl<D: Dialect> HttpSink<D> {
         let (head, body) = self.transport.send(request).await?.into_parts();
         match body.collect(ANSWER_MAX_BYTES).await {
             Ok(content) => Ok((head, content)),
-            // A page of that size is not the destination's; the status still says something.
-            Err(TransportError::TooLarge { .. }) => Ok((head, Bytes::new())),
+            // A page of that size is not the destination's; the status still says something, and the page that it is none.
+            Err(TransportError::TooLarge { .. }) => Ok((head, Bytes::from_static(b"<"))),
             Err(error) => Err(error),
         }
     }

@@ -22,6 +22,8 @@ const ARENA_BYTES: usize = 256 * 1024;
 /// Items in a batch, those that are left out among them.
 const BATCH_ITEMS: u64 = 20_000;
 
+const TOO_MANY: &str = "too much of it is no record (malformed_max): is it a log file?";
+
 /// Some items of a file, in their order, which are settled together.
 #[derive(Default)]
 pub(crate) struct Batch {
@@ -106,11 +108,12 @@ impl<'a> Filler<'a> {
             ended_at: None,
         };
         let end = loop {
+            // Before all else: what lies behind that item is not in the batch.
+            if filling.ended_at.is_some() {
+                break End::Damage(TOO_MANY.to_owned());
+            }
             if filling.batch.bytes >= BATCH_BYTES || filling.next - from >= BATCH_ITEMS {
                 break End::Full;
-            }
-            if filling.ended_at.is_some() {
-                break End::Damage("too much of it is no records (no_records_max): is it a log file?".to_owned());
             }
             if Instant::now() >= until {
                 break End::Time;
@@ -119,6 +122,7 @@ impl<'a> Filler<'a> {
                 match self.source.next(RANGE_BYTES, deadline).await {
                     Ok(Some(chunk)) => self.chunk = chunk,
                     Ok(None) => match self.decoder.finish(&mut |item| filling.take(item, self.select, &self.region)) {
+                        Ok(()) if filling.ended_at.is_some() => break End::Damage(TOO_MANY.to_owned()),
                         Ok(()) => break End::File,
                         Err(damage) => break End::Damage(damage.to_string()),
                     },

@@ -2,6 +2,7 @@
 
 use delivery::{Parties, redrive};
 use fn_hyper::{Intent, Invocation, Reply};
+use jiff::Timestamp;
 use ledger::Owed;
 use pipeline::{Pointer, Stage, Word};
 use serde::Serialize;
@@ -118,15 +119,17 @@ impl Worker<'_> {
         match ask {
             Ask::Event { file, since } => {
                 self.check(&file.namespace, &file.bucket)?;
-                // Some write names in events as in URLs.
-                let is_input = |name: &str| self.app.config.is_input(name);
-                if !is_input(&file.object) && !decoded(&file.object).is_some_and(|name| is_input(&name)) {
+                let file = match self.true_name(file).await {
+                    Ok(file) => file,
+                    Err(error) => {
+                        self.fail(&error, "the file cannot be looked at: the event must come again");
+                        return Ok(());
+                    }
+                };
+                if self.app.config.is_input(&file.object) {
+                    self.owe_and_work(file, since, false).await;
+                } else {
                     self.summary.ignored += 1;
-                    return Ok(());
-                }
-                match owe(self.app, file, since, false, self.deadline).await {
-                    Ok((receipt, _)) => self.work_on(&Pointer { receipt, location: None }).await,
-                    Err(error) => self.fail(&error, "the file is not owed yet: the event must come again"),
                 }
             }
             Ask::Doorbell(doorbell) => {
@@ -150,6 +153,10 @@ impl Worker<'_> {
             Ask::Prefix { namespace, bucket, prefix, from, again } => {
                 let namespace = namespace.unwrap_or_else(|| self.app.config.namespace.clone());
                 self.check(&namespace, &bucket)?;
+                let inputs = &self.app.config.prefix;
+                if !prefix.starts_with(inputs.as_str()) && !inputs.starts_with(&prefix) {
+                    return Err("a prefix beside input_prefix: no log file is there".to_owned());
+                }
                 self.prefix((&namespace, &bucket, &prefix), from, again).await;
             }
         }
@@ -166,6 +173,33 @@ impl Worker<'_> {
             return Err("a bucket that input_bucket does not name: look at the rule, or add it".to_owned());
         }
         Ok(())
+    }
+
+    /// The file by the name that its bucket knows. Whether events spell names as URLs do is not certain: where a name holds
+    /// escapes, the literal one is looked for first.
+    async fn true_name(&self, file: File) -> Result<File, oci_client::Error> {
+        let Some(other) = decoded(&file.object) else { return Ok(file) };
+        let bucket = self.app.config.connection.client.bucket(&file.namespace, &file.bucket);
+        for name in [&file.object, &other] {
+            match bucket.head(name, self.deadline).await {
+                Ok(head) if head.etag == file.etag => return Ok(File { object: name.clone(), ..file }),
+                Ok(_) => {}
+                Err(error) if error.is_not_found() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(file)
+    }
+
+    async fn owe_and_work(&mut self, file: File, since: Timestamp, again: bool) {
+        match owe(self.app, file, since, again, self.deadline).await {
+            Ok((_, Owed::Already)) if again => {
+                self.failures += 1;
+                tracing::error!("the file waits already, and is sent then; ask again once it is done");
+            }
+            Ok((receipt, _)) => self.work_on(&Pointer { receipt, location: None }).await,
+            Err(error) => self.fail(&error, "the file is not owed: the event must come again, or the order"),
+        }
     }
 
     /// A person's object, in the version that it has now.
@@ -186,10 +220,7 @@ impl Worker<'_> {
         let Some(since) = head.last_modified.or_else(|| client.service_time()) else {
             return Err("the service gave no time".to_owned());
         };
-        match owe(self.app, file, since, again, self.deadline).await {
-            Ok((receipt, _)) => self.work_on(&Pointer { receipt, location: None }).await,
-            Err(error) => self.fail(&error, "the file is not owed: ask again"),
-        }
+        self.owe_and_work(file, since, again).await;
         Ok(())
     }
 

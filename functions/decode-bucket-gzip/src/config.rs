@@ -35,7 +35,7 @@ pub struct Config {
     /// How large things may become.
     pub limits: Limits,
     /// Pieces of one file that may be no records before the rest of it is set aside as a whole.
-    pub no_records_max: u64,
+    pub malformed_max: u64,
     /// Calls that may end without a word, or without progress, while they work on one record or file.
     pub max_attempts: u32,
     /// How old the files are that the search still takes up.
@@ -107,7 +107,7 @@ pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Config, Problems>
     let ratio_max = keys.optional("ratio_max", defaults.ratio_max, within(1..=2_000));
     // Pieces of a file that may be no records, each a dead letter, before the rest is set aside as a whole: a file that is
     // no log at all must not become a million letters.
-    let no_records_max = keys.optional("no_records_max", 100, within(0..=10_000));
+    let malformed_max = keys.optional("malformed_max", 100, within(0..=10_000));
     // Calls that may end without a word, or without progress, before what they work on is set aside.
     let max_attempts = keys.optional("max_attempts", 5, within(3..=100));
     // How old a file may be that the search takes up because its event never came. The receipts of what is done, by which
@@ -132,7 +132,7 @@ pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Config, Problems>
                 inflated_max_bytes: inflated_max_bytes?,
                 ratio_max: ratio_max?,
             },
-            no_records_max: no_records_max?,
+            malformed_max: malformed_max?,
             max_attempts: max_attempts?,
             search_within: SignedDuration::from_hours(search_within?),
             keep_after: SignedDuration::from_hours(keep_after?),

@@ -1,6 +1,7 @@
 //! A log file, and what its receipt holds.
 
 use jiff::Timestamp;
+use ledger::KEPT_PART_MAX_BYTES;
 use log_decoder::ResumePoint;
 use pipeline::{FileTally, ObjectKey};
 use serde::{Deserialize, Serialize};
@@ -61,12 +62,26 @@ pub(crate) struct Body {
 /// Bytes of a file in the state bucket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Kept {
-    /// The byte of the file with which the first part begins.
+    /// The first byte of the file that is kept.
     pub(crate) from: u64,
-    /// How many parts there are.
-    pub(crate) parts: u32,
-    /// Whether they reach up to the end of the file.
+    /// The first one behind them.
+    pub(crate) until: u64,
+    /// Whether that is the end of the file.
     pub(crate) is_whole: bool,
+}
+
+impl Kept {
+    /// Where the parts begin: all but the last have the full length.
+    pub(crate) fn offsets(&self) -> impl Iterator<Item = u64> + Send + use<> {
+        (self.from..self.until).step_by(KEPT_PART_MAX_BYTES)
+    }
+
+    /// The part that holds the byte at `offset`, and where in it that lies.
+    pub(crate) fn part(&self, offset: u64) -> Option<(u64, usize)> {
+        let behind = offset.checked_sub(self.from).filter(|_| offset < self.until)?;
+        let within = behind % KEPT_PART_MAX_BYTES as u64;
+        Some((offset - within, usize::try_from(within).ok()?))
+    }
 }
 
 impl Body {

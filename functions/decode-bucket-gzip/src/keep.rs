@@ -13,7 +13,8 @@ use crate::{
 /// Copies what is still needed of a file, from where reading would go on, part by part, as far as there is time until
 /// `until`. `kept` in the body tells how far it came; whether that is the end of the file.
 pub(crate) async fn keep(app: &App, body: &mut Body, until: Deadline, deadline: Deadline) -> Result<bool, CannotRead> {
-    let mut kept = body.kept.take().unwrap_or(Kept { from: body.point.offset, parts: 0, is_whole: false });
+    let mut kept =
+        body.kept.take().unwrap_or(Kept { from: body.point.offset, until: body.point.offset, is_whole: false });
     let done = copy(app, body, &mut kept, until, deadline).await;
     let is_whole = kept.is_whole;
     body.kept = Some(kept);
@@ -22,16 +23,16 @@ pub(crate) async fn keep(app: &App, body: &mut Body, until: Deadline, deadline: 
 
 async fn copy(app: &App, body: &Body, kept: &mut Kept, until: Deadline, deadline: Deadline) -> Result<(), CannotRead> {
     let (ledger, destination, key) = (&app.config.ledger, app.config.target.name(), body.file.key());
-    let offset = kept.from + u64::from(kept.parts) * KEPT_PART_MAX_BYTES as u64;
-    let mut source = Source::at(app, body, offset);
+    let mut source = Source::at(app, body, kept.until);
     while !kept.is_whole && tokio::time::Instant::now() < until {
         let Some(part) = part(&mut source, deadline).await? else {
             kept.is_whole = true;
             break;
         };
-        kept.is_whole = part.len() < KEPT_PART_MAX_BYTES;
-        ledger.keep_part(destination, &key, kept.parts, part, deadline).await?;
-        kept.parts += 1;
+        let length = part.len();
+        ledger.keep_part(destination, &key, kept.until, part, deadline).await?;
+        kept.until += length as u64;
+        kept.is_whole = length < KEPT_PART_MAX_BYTES;
     }
     Ok(())
 }

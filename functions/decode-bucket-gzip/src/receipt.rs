@@ -67,16 +67,17 @@ pub(crate) async fn take(app: &App, owed: &Receipt, deadline: Deadline) -> Resul
         Taken::Held(held) => held,
         Taken::Gone => return Ok(Take::Gone),
     };
-    let (body, seen, others) = tokio::join!(
-        ledger.object_body::<Body>(&held, deadline),
-        ledger.seen_object(destination, key, deadline),
-        ledger.object_receipts(destination, key, deadline),
-    );
-    let (body, seen, others) = match (body, seen, others) {
-        (Ok(Some(body)), Ok(seen), Ok(others)) => (body, seen, others),
+    let others = async {
+        let others = ledger.object_receipts(destination, key, deadline).await?;
+        // Last, for that is where a receipt ends: one that is in none of the other places is there.
+        Ok((others, ledger.seen_object(destination, key, deadline).await?))
+    };
+    let (body, others) = tokio::join!(ledger.object_body::<Body>(&held, deadline), others);
+    let (body, others, seen) = match (body, others) {
+        (Ok(Some(body)), Ok((others, seen))) => (body, others, seen),
         // The sweep gave it away.
-        (Ok(None), _, _) => return Ok(Take::Gone),
-        (Err(error), _, _) | (_, Err(error), _) | (_, _, Err(error)) => {
+        (Ok(None), _) => return Ok(Take::Gone),
+        (Err(error), _) | (_, Err(error)) => {
             give_back(app, &held, deadline).await;
             return Err(error.into());
         }

@@ -2,7 +2,7 @@
 //! that are still where they were.
 
 use jiff::{SignedDuration, Timestamp};
-use ledger::{ObjectWork, Owed, Taken};
+use ledger::{ObjectWork, Owed, Swapped, Taken};
 use oci_client::{ListObjects, ObjectSummary};
 use pipeline::{Pointer, Receipt};
 use tokio::time::Instant;
@@ -152,7 +152,7 @@ async fn look_at(
     let age = now.duration_since(*since);
     if let Some(receipt) = work.owed.get(&key) {
         if age >= app.config.keep_after && Instant::now() < until {
-            found.kept += u32::from(keep_owed(app, receipt, now, (until, deadline)).await);
+            found.kept += u32::from(keep_owed(app, receipt, (until, deadline)).await);
         }
     } else if let Some(tally) = work.seen.get(&key) {
         // Delivered, and the call ended before it could say so to the bucket. What is set aside in part stays.
@@ -171,8 +171,8 @@ async fn look_at(
 }
 
 /// Copies the bytes of a file that has waited for long. Whether all of them are copied now.
-async fn keep_owed(app: &App, owed: &Receipt, now: Timestamp, (until, deadline): (Instant, Deadline)) -> bool {
-    match keep_taken(app, owed, now, (until, deadline)).await {
+async fn keep_owed(app: &App, owed: &Receipt, (until, deadline): (Instant, Deadline)) -> bool {
+    match keep_taken(app, owed, (until, deadline)).await {
         Ok(is_kept) => is_kept,
         Err(error) => {
             tracing::error!(
@@ -188,7 +188,6 @@ async fn keep_owed(app: &App, owed: &Receipt, now: Timestamp, (until, deadline):
 async fn keep_taken(
     app: &App,
     owed: &Receipt,
-    now: Timestamp,
     (until, deadline): (Instant, Deadline),
 ) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
     let ledger = &app.config.ledger;
@@ -197,12 +196,14 @@ async fn keep_taken(
         Some(body) if !is_kept(&body.value) => {}
         _ => return Ok(false),
     }
+    let now = app.config.connection.client.service_time().ok_or(SearchError::NoTime)?;
     let Taken::Held(held) = ledger.take(owed, hold_until(now, deadline), deadline).await? else { return Ok(false) };
     let kept = match ledger.object_body::<Body>(&held, deadline).await {
         Ok(Some(mut body)) => {
             let kept = keep::keep(app, &mut body.value, until, deadline).await;
             match ledger.note_progress(&held, &body.value, &body.etag, deadline).await {
-                Ok(_) => kept.map_err(KeepError::from),
+                Ok(Swapped::Written(_)) => kept.map_err(KeepError::from),
+                Ok(Swapped::Lost) => Ok(false),
                 Err(error) => Err(error.into()),
             }
         }

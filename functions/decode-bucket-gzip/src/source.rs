@@ -1,7 +1,6 @@
 //! A file's bytes, range by range: from its bucket, or from what is kept of it.
 
 use bytes::Bytes;
-use ledger::KEPT_PART_MAX_BYTES;
 use oci_client::Bucket;
 use percent_encoding::percent_decode_str;
 use workbench::Deadline;
@@ -50,18 +49,14 @@ impl<'a> Source<'a> {
         Self { app, bucket, file, kept: body.kept.clone().filter(|kept| kept.is_whole), offset, is_over: false }
     }
 
-    /// The next bytes, at most [`KEPT_PART_MAX_BYTES`]; none behind the end.
+    /// The next bytes, some `length` of them; none behind the end.
     pub(crate) async fn next(&mut self, length: usize, deadline: Deadline) -> Result<Option<Bytes>, CannotRead> {
         if self.is_over {
             return Ok(None);
         }
         let object = self.range(length, deadline).await;
         let bytes = match object {
-            Err(error @ (CannotRead::Overwritten | CannotRead::Gone)) => match self.kept(deadline).await? {
-                Some(bytes) => bytes,
-                None if self.kept.is_some() => Bytes::new(),
-                None => return Err(error),
-            },
+            Err(error @ (CannotRead::Overwritten | CannotRead::Gone)) => self.kept(deadline).await?.ok_or(error)?,
             bytes => bytes?,
         };
         self.offset += bytes.len() as u64;
@@ -71,39 +66,25 @@ impl<'a> Source<'a> {
 
     async fn range(&mut self, length: usize, deadline: Deadline) -> Result<Bytes, CannotRead> {
         let File { object, etag, .. } = &self.file;
-        let range = match self.bucket.get_range(object, etag, self.offset, length, deadline).await {
-            // Whether events name objects percent-encoded is not certain: the literal name first.
-            Err(error) if error.is_object_not_found() => {
-                let Some(decoded) = decoded(object) else { return Err(CannotRead::Gone) };
-                match self.bucket.get_range(&decoded, etag, self.offset, length, deadline).await {
-                    Ok(range) => {
-                        self.file.object = decoded;
-                        range
-                    }
-                    Err(error) => return Err(sorted(error)),
-                }
-            }
-            Err(error) => return Err(sorted(error)),
-            Ok(range) => range,
-        };
+        let range = self.bucket.get_range(object, etag, self.offset, length, deadline).await.map_err(classify)?;
         self.is_over = range.is_last;
         Ok(range.body)
     }
 
-    /// The bytes from `offset` on, as they are kept.
+    /// The bytes from `offset` on, as they are kept; `None` where they are not.
     async fn kept(&self, deadline: Deadline) -> Result<Option<Bytes>, CannotRead> {
-        let Some(behind) = self.kept.as_ref().and_then(|kept| self.offset.checked_sub(kept.from)) else {
-            return Ok(None);
-        };
-        let part = u32::try_from(behind / KEPT_PART_MAX_BYTES as u64).unwrap_or(u32::MAX);
-        let within = usize::try_from(behind % KEPT_PART_MAX_BYTES as u64).unwrap_or_default();
+        let Some(kept) = &self.kept else { return Ok(None) };
+        if self.offset == kept.until {
+            return Ok(Some(Bytes::new()));
+        }
+        let Some((part, within)) = kept.part(self.offset) else { return Ok(None) };
         let config = &self.app.config;
         let bytes = config.ledger.kept_part(config.target.name(), &self.file.key(), part, deadline).await?;
         Ok(bytes.filter(|bytes| within < bytes.len()).map(|bytes| bytes.slice(within..)))
     }
 }
 
-fn sorted(error: oci_client::Error) -> CannotRead {
+fn classify(error: oci_client::Error) -> CannotRead {
     if error.is_object_not_found() {
         CannotRead::Gone
     } else if error.is_precondition_failed() {
@@ -113,7 +94,7 @@ fn sorted(error: oci_client::Error) -> CannotRead {
     }
 }
 
-/// The name with its escapes resolved, where it has any.
+/// A name with its escapes resolved, where it has any.
 pub(crate) fn decoded(object: &str) -> Option<String> {
     let decoded = percent_decode_str(object).decode_utf8().ok()?;
     (decoded != object).then(|| decoded.into_owned())

@@ -1,10 +1,11 @@
 //! One file, from its receipt to its end: one batch is sent while the next is read.
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use delivery::{CannotSetUp, Ends, Letters, NotSetAside, Parties, persist, slow_down};
 use futures_util::{StreamExt, stream};
 use jiff::tz::TimeZone;
+use ledger::kept_folder;
 use log_decoder::Decoder;
 use pipeline::FileTally;
 use siem_sinks::{Outcome as RecordOutcome, Record, SinkFailure};
@@ -45,7 +46,7 @@ pub(crate) enum Outcome {
 pub(crate) enum Failure {
     /// The destination took nothing more.
     #[error("the destination did not take everything; the rest is owed again")]
-    Destination(#[source] SinkFailure),
+    Destination(#[source] Option<SinkFailure>),
     #[error(transparent)]
     CannotSetUp(#[from] CannotSetUp),
     #[error(transparent)]
@@ -54,6 +55,17 @@ pub(crate) enum Failure {
     Read(#[from] CannotRead),
     #[error(transparent)]
     Ledger(#[from] ledger::Error),
+}
+
+/// What came of sending a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sent {
+    /// All of it is settled.
+    All,
+    /// The call's time was over before that; the body says how much is.
+    OutOfTime,
+    /// Somebody else has the receipt now.
+    TakenAway,
 }
 
 /// What a call did to a file, whatever the outcome.
@@ -124,7 +136,7 @@ impl Work<'_> {
         let body = &self.held.body;
         let region: Option<Arc<str>> = Some(app.config.connection.client.region().as_str().into());
         let decoder = Decoder::resume(app.config.limits, body.point.clone(), body.done);
-        let left = app.config.no_records_max.saturating_sub(body.no_records);
+        let left = app.config.malformed_max.saturating_sub(body.no_records);
         let source = Source::at(app, body, body.point.offset);
         let mut filler = Filler::new(source, decoder, &app.config.select, region, body.done, left);
         let (until, deadline) = (self.until, self.deadline);
@@ -133,9 +145,11 @@ impl Work<'_> {
             let end = std::mem::take(&mut batch.end);
             let next = match end {
                 End::Full => {
-                    let (settled, next) = tokio::join!(self.settle(&batch), filler.fill(until, deadline));
-                    if !settled? {
-                        return Ok(Outcome::TakenAway);
+                    let (settled, next) = tokio::join!(self.settle(&batch, false), filler.fill(until, deadline));
+                    match settled? {
+                        Sent::All => {}
+                        Sent::OutOfTime => return Ok(Outcome::HandedOn),
+                        Sent::TakenAway => return Ok(Outcome::TakenAway),
                     }
                     if Instant::now() >= until {
                         // The next batch may take longer than is left; another call reads it again.
@@ -151,82 +165,93 @@ impl Work<'_> {
 
     /// Settles the last batch, and says how the file stands.
     async fn end(&mut self, batch: &Batch, end: End) -> Result<Outcome, Failure> {
+        // What the receipt becomes next need not be noted in it.
+        let ends_here = match &end {
+            End::File | End::Damage(_) => true,
+            End::Failed(error) => matches!(error, CannotRead::Overwritten | CannotRead::Gone),
+            End::Full | End::Time => false,
+        };
+        match self.settle(batch, ends_here).await? {
+            Sent::All => {}
+            Sent::OutOfTime => return Ok(Outcome::HandedOn),
+            Sent::TakenAway => return Ok(Outcome::TakenAway),
+        }
         match end {
             End::File => {
-                self.send(batch).await?;
                 self.finish().await?;
                 Ok(Outcome::Decoded)
             }
-            End::Full | End::Time => match self.settle(batch).await? {
-                true => Ok(Outcome::HandedOn),
-                false => Ok(Outcome::TakenAway),
-            },
-            End::Damage(reason) => {
-                self.send(batch).await?;
-                self.set_aside(reason).await
-            }
-            End::Failed(error @ (CannotRead::Overwritten | CannotRead::Gone)) => {
-                self.send(batch).await?;
-                self.lose(&error).await
-            }
-            End::Failed(error) => {
-                self.settle(batch).await?;
-                Err(error.into())
-            }
+            End::Full | End::Time => Ok(Outcome::HandedOn),
+            End::Damage(reason) => self.set_aside(reason).await,
+            End::Failed(error @ (CannotRead::Overwritten | CannotRead::Gone)) => self.lose(&error).await,
+            End::Failed(error) => Err(error.into()),
         }
     }
 
-    /// Sends a batch and notes it. False where the receipt is not ours any more.
-    async fn settle(&mut self, batch: &Batch) -> Result<bool, Failure> {
+    /// Sends a batch and notes in the receipt what of it is settled; not where all is and the receipt `ends_here`.
+    async fn settle(&mut self, batch: &Batch, ends_here: bool) -> Result<Sent, Failure> {
         let sent = self.send(batch).await;
-        // Also of a batch of which only part was taken.
-        let noted = self.held.note(self.app, self.deadline).await;
-        sent?;
-        Ok(noted?)
+        match sent {
+            Ok(Sent::All) if ends_here => return Ok(Sent::All),
+            Ok(Sent::TakenAway) => return Ok(Sent::TakenAway),
+            Ok(Sent::All | Sent::OutOfTime) | Err(_) => {}
+        }
+        // Also of a batch of which only part was taken: that part must not be sent again.
+        let is_ours = self.held.note(self.app, self.deadline).await;
+        let sent = sent?;
+        Ok(if is_ours? { sent } else { Sent::TakenAway })
     }
 
     /// Sends a batch; the body then says how much of it is settled. On an error that is part of it.
-    async fn send(&mut self, batch: &Batch) -> Result<(), Failure> {
+    async fn send(&mut self, batch: &Batch) -> Result<Sent, Failure> {
         self.bury(&batch.no_records).await?;
-        let is_careful = self.held.stalled() >= ATTEMPTS_TOGETHER;
-        let step = if is_careful { 1 } else { batch.records.len().max(1) };
-        let mut at = 0;
-        while at < batch.records.len() {
-            let until = (at + step).min(batch.records.len());
-            let records = batch.records.get(at..until).unwrap_or_default();
-            let places = batch.places.get(at..until).unwrap_or_default();
-            if is_careful {
-                if Instant::now() >= self.until {
-                    self.settled(batch, places.first().copied().unwrap_or(batch.until));
-                    return Ok(());
-                }
-                // Should this record end the call, the ledger knows that it was this one.
-                self.settled(batch, places.first().copied().unwrap_or_default());
-                if !self.held.note(self.app, self.deadline).await? {
-                    return Ok(());
-                }
-                if self.held.stalled() >= self.app.config.max_attempts {
-                    self.bury_poison(records, places).await?;
-                    at = until;
-                    continue;
-                }
-            }
-            if let Err((place, failure)) = self.deliver(records, places).await {
-                self.settled(batch, place);
-                self.done.destination_failed = matches!(failure, Failure::Destination(_));
-                return Err(failure);
-            }
-            at = until;
+        if self.held.stalled() >= ATTEMPTS_TOGETHER {
+            return self.send_one_by_one(batch).await;
         }
+        self.deliver(batch, 0..batch.records.len()).await?;
         self.settled(batch, batch.until);
-        Ok(())
+        Ok(Sent::All)
     }
 
-    /// Sends records and sets aside what is refused.
-    ///
+    /// Sends the records of a batch one by one, and notes before each that it is the next: should it end the call, the
+    /// ledger knows which it was.
+    async fn send_one_by_one(&mut self, batch: &Batch) -> Result<Sent, Failure> {
+        for at in 0..batch.records.len() {
+            self.settled(batch, batch.places.get(at).copied().unwrap_or(batch.until));
+            if Instant::now() >= self.until {
+                return Ok(Sent::OutOfTime);
+            }
+            if !self.held.note(self.app, self.deadline).await? {
+                return Ok(Sent::TakenAway);
+            }
+            if self.held.stalled() >= self.app.config.max_attempts {
+                self.bury_poison(batch, at).await?;
+            } else {
+                self.deliver(batch, at..at + 1).await?;
+            }
+        }
+        self.settled(batch, batch.until);
+        Ok(Sent::All)
+    }
+
+    /// Sends some records of a batch and sets aside what is refused; the body says up to where, on an error, too.
+    async fn deliver(&mut self, batch: &Batch, which: Range<usize>) -> Result<(), Failure> {
+        let records = batch.records.get(which.clone()).unwrap_or_default();
+        let places = batch.places.get(which).unwrap_or_default();
+        let delivered = self.deliver_records(records, places).await;
+        delivered.map_err(|(place, failure)| {
+            self.settled(batch, place);
+            self.done.destination_failed = matches!(failure, Failure::Destination(_));
+            failure
+        })
+    }
+
     /// # Errors
     /// The first place that is not settled, and why.
-    async fn deliver(&mut self, records: &[Record], places: &[u64]) -> Result<(), (u64, Failure)> {
+    async fn deliver_records(&mut self, records: &[Record], places: &[u64]) -> Result<(), (u64, Failure)> {
+        if records.is_empty() {
+            return Ok(());
+        }
         let app = self.app;
         let ends = Ends::before(self.deadline);
         let first = places.first().copied().unwrap_or_default();
@@ -243,9 +268,7 @@ impl Work<'_> {
                     of_record.dead = 1;
                 }
                 RecordOutcome::NotSent | RecordOutcome::Unknown => {
-                    let host = self.app.config.target.name().to_string();
-                    let failure = delivery.failure.unwrap_or(SinkFailure::Deadline { host });
-                    return Err((*place, Failure::Destination(failure)));
+                    return Err((*place, Failure::Destination(delivery.failure)));
                 }
             }
             self.count(of_record);
@@ -277,15 +300,13 @@ impl Work<'_> {
     }
 
     /// A record that stood alone and ended one call after the other.
-    async fn bury_poison(&mut self, records: &[Record], places: &[u64]) -> Result<(), Failure> {
+    async fn bury_poison(&mut self, batch: &Batch, at: usize) -> Result<(), Failure> {
+        let (Some(record), Some(place)) = (batch.records.get(at), batch.places.get(at)) else { return Ok(()) };
         let reason = format!("{} calls ended while they worked on it", self.held.stalled());
-        for (record, place) in records.iter().zip(places) {
-            self.letters(Ends::before(self.deadline)).bury(self.letter_key(*place), record, &reason).await?;
-            self.count(FileTally { dead: 1, ..FileTally::default() });
-            // What ended the calls is out of the way.
-            self.held.body.grew_at = self.held.receipt.attempts;
-            self.held.body.done = place + 1;
-        }
+        self.letters(Ends::before(self.deadline)).bury(self.letter_key(*place), record, &reason).await?;
+        self.count(FileTally { dead: 1, ..FileTally::default() });
+        // What ended the calls is out of the way.
+        self.settled(batch, place + 1);
         Ok(())
     }
 
@@ -353,12 +374,13 @@ impl Work<'_> {
         let body = &self.held.body;
         let key = body.file.key();
         let kept = body.kept.as_ref().map(|kept| {
-            let folder = format!("kept/object/{}/{key}/", self.app.config.target.name());
-            serde_json::json!({ "folder": folder, "parts": kept.parts, "from": kept.from })
+            let folder = kept_folder(self.app.config.target.name(), &key);
+            serde_json::json!({ "folder": folder, "from": kept.from, "until": kept.until })
         });
         let rest = serde_json::json!({
             "namespace": body.file.namespace, "bucket": body.file.bucket, "object": body.file.object,
             "eTag": body.file.etag, "reason": reason, "settled": body.done, "sent": body.tally.sent, "kept": kept,
+            "point": body.point,
         });
         let record = self.record(rest.to_string().into());
         let letters = self.letters(Ends::before(self.deadline));
@@ -371,7 +393,7 @@ impl Work<'_> {
     async fn drop_kept(&self) {
         let Some(kept) = &self.held.body.kept else { return };
         let (config, key) = (&self.app.config, self.held.body.file.key());
-        if let Err(error) = config.ledger.drop_kept(config.target.name(), &key, kept.parts, self.deadline).await {
+        if let Err(error) = config.ledger.drop_kept(config.target.name(), &key, kept.offsets(), self.deadline).await {
             tracing::warn!(error = &error as &dyn std::error::Error, "what was kept of a delivered file is left over");
         }
     }

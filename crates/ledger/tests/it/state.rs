@@ -111,13 +111,20 @@ async fn contents_tell_a_ledger_from_foreign_objects_and_from_nothing() {
         (&[][..], nothing),
         (&["positions.json"], nothing),
         (&["owed/fetch/x"], of(ledger)),
-        (&["held/x"], of(ledger)),
-        (&["seen/x"], of(ledger)),
+        (&["held/ship/splunk/x"], of(ledger)),
+        (&["seen/20260105T0000Z-20260105T0005Z/fetch/x"], of(ledger)),
+        (&["proof/2026-01-05/x"], of(ledger)),
         (&["dead/2026-01-05/splunk/x"], of(ledger)),
         (&["scopes.json"], of(ledger)),
         (&["holiday.jpg"], of(foreign)),
         (&["positions.json", "owed-by-uncle.txt"], of(foreign)),
-        (&["a", "zz", "seen/x"], of((true, true))),
+        (&["a", "zz", "seen/2026/x"], of((true, true))),
+        // Log files have no position, and may be there before it is.
+        (
+            &["owed/object/splunk/x", "seen/object/splunk/x", "kept/object/x", "hush/splunk~0", "search/splunk/logs"],
+            nothing,
+        ),
+        (&["dead/2026-01-05/splunk/object.x.000000001"], nothing),
     ] {
         let house = house().await;
         for name in names {

@@ -36,10 +36,14 @@ pub(super) fn sort(status: StatusCode, content: &[u8], lines: usize) -> (Answer,
     let counts = if has_counts { serde_json::from_slice(content).ok() } else { None };
     let answer = match (status, counts) {
         (_, Some(counts)) => Answer::Verdict(by_counts(counts, lines)),
-        // The documented success has no body; a page is a proxy's.
-        (StatusCode::OK, None) if is_page(content) => Answer::Unknown,
-        (StatusCode::OK, None) => Answer::Verdict(Verdict::Taken { slow_down: false }),
-        (StatusCode::BAD_REQUEST, None) => Answer::Verdict(Verdict::BadEvent { place: None }),
+        // The documented success has no body; anything else is somebody else's word, as a proxy's page is.
+        (StatusCode::OK, None) if content.trim_ascii().is_empty() => {
+            Answer::Verdict(Verdict::Taken { slow_down: false })
+        }
+        (StatusCode::OK, None) => Answer::Unknown,
+        // Good lines of a refused body are taken, and nobody says which those are.
+        (StatusCode::BAD_REQUEST, None) if lines > 1 => Answer::Verdict(Verdict::SomeTaken),
+        (StatusCode::BAD_REQUEST, None) => Answer::Verdict(Verdict::NoneTaken),
         (StatusCode::PAYLOAD_TOO_LARGE, _) => Answer::Verdict(Verdict::TooLarge),
         (StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE, _) => Answer::Busy,
         (StatusCode::REQUEST_TIMEOUT, _) => Answer::Unknown,
@@ -61,10 +65,6 @@ fn by_counts(counts: Counts, lines: usize) -> Verdict {
     }
 }
 
-fn is_page(content: &[u8]) -> bool {
-    content.trim_ascii_start().starts_with(b"<")
-}
-
 impl fmt::Display for Said {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.status.as_u16())?;
@@ -83,7 +83,6 @@ mod tests {
     use super::*;
 
     const TAKEN: Answer = Answer::Verdict(Verdict::Taken { slow_down: false });
-    const BAD_EVENT: Answer = Answer::Verdict(Verdict::BadEvent { place: None });
     const NONE_TAKEN: Answer = Answer::Verdict(Verdict::NoneTaken);
     const SOME_TAKEN: Answer = Answer::Verdict(Verdict::SomeTaken);
     const TOO_LARGE: Answer = Answer::Verdict(Verdict::TooLarge);
@@ -119,9 +118,12 @@ mod tests {
     }
 
     #[test]
-    fn l_12_a_400_without_counts_says_nothing_of_the_lines() {
+    fn l_12_a_400_without_counts_leaves_open_which_lines_are_taken() {
         for content in ["", "hush", "{}", r#"{"successfulLines":"2"}"#, r#"{"successfulLines":-1}"#, "[]"] {
-            check(400, content, 2, BAD_EVENT);
+            check(400, content, 2, SOME_TAKEN);
+            check(400, content, 1, NONE_TAKEN);
+            // A 200 has no body, or counts; whose word anything else is, is not known.
+            check(200, content, 2, if content.is_empty() { TAKEN } else { Answer::Unknown });
         }
     }
 
