@@ -1,7 +1,11 @@
 //! `local-oci demo`: a day of a tenancy on the virtual clock, through the real function processes, and an account of it.
+//!
+//! Two acts run side by side: events as the Audit service lists them go to Splunk, and the same records as log files in a
+//! bucket go to Logz.io.
 
 mod compare;
 mod day;
+mod files;
 mod kills;
 mod progress;
 mod summary;
@@ -13,17 +17,18 @@ use std::time::Instant;
 
 use anyhow::Context;
 use jiff::SignedDuration;
-use local_oci::receiver::{HecReceiver, HecSettings, HecToken};
+use local_oci::receiver::{HecReceiver, HecSettings, HecToken, LogzioReceiver, LogzioSettings};
 use local_oci::{Clock, Lateness, LocalOci, Settings, TenancyPlan};
 use tokio::net::TcpListener;
 
-use crate::furnish::{Deployment, HEC_TOKEN, furnish};
+use crate::furnish::{Deployment, HEC_TOKEN, LOGZIO_TOKEN, furnish};
 use crate::{say, told_to_end};
 
-use compare::Comparison;
+use compare::{Comparison, Expected};
 use day::Day;
+use files::{Files, FilesAccount};
 use progress::Progress;
-use summary::{Frame, Summary};
+use summary::{Arrived, Frame, Summary};
 
 /// The seed's tenancy: the root is a compartment, too.
 const REGIONS: usize = 4;
@@ -35,7 +40,7 @@ pub(crate) struct Arguments {
     /// The folder of the functions' binaries.
     #[arg(long)]
     functions: PathBuf,
-    /// Audit events of the day; the functions' own reads of the trail come on top.
+    /// Audit events of the day; the functions' own reads of the trail come on top. The same records lie in log files, too.
     #[arg(long, default_value_t = 100_000)]
     events: u32,
     /// Everything random follows from it.
@@ -83,7 +88,7 @@ impl fmt::Debug for Token {
 /// Runs the day and writes the summary.
 ///
 /// # Errors
-/// Events lost or altered, or work left over at the end; functions that do not start.
+/// Events or records lost or altered, or work left over at the end; functions that do not start.
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let began = Instant::now();
     let plan = plan(&arguments);
@@ -96,6 +101,10 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let splunk = HecReceiver::new(HecSettings::new(HecToken::new(HEC_TOKEN)));
     let splunk_listener = TcpListener::bind(("127.0.0.1", 0)).await.context("taking a port for the collector")?;
     let own_url = format!("http://{}", splunk_listener.local_addr()?);
+    let logzio = LogzioReceiver::new(LogzioSettings::new(LOGZIO_TOKEN));
+    let logzio_listener =
+        TcpListener::bind(("127.0.0.1", 0)).await.context("taking a port for the Logz.io listener")?;
+    let logzio_url = format!("http://{}", logzio_listener.local_addr()?);
     let splunk_url = arguments.hec_url.as_deref().unwrap_or(&own_url);
     if let Some(folder) = &arguments.data {
         cloud.functions().log_into(folder).with_context(|| format!("writing into {}", folder.display()))?;
@@ -106,17 +115,26 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         binaries: &arguments.functions,
         endpoint: &endpoint,
         splunk_url,
+        logzio_url: &logzio_url,
         start: day.start,
         // What arrives here is held against the trail; a collector of one's own gets what the functions send by default.
         as_listed: arguments.hec_url.is_none(),
     };
     let functions = furniture.deploy(&cloud, &deployment)?;
-    kills::plan((&cloud, &splunk), arguments.seed, arguments.kills, day.rings(), &functions);
+    let files = Files::new(&cloud, day, arguments.seed);
+    kills::plan((&cloud, &splunk, &logzio), arguments.seed, arguments.kills, day.rings(), &functions);
     let received = arguments.hec_url.is_none().then_some(&splunk);
     let progress = Progress::new(&cloud, day, received);
     let drive = async {
+        let acts = async {
+            let written = async {
+                files.write(&cloud).await;
+                Ok(())
+            };
+            tokio::try_join!(day::run(&cloud, day, &functions, &files), written)
+        };
         tokio::select! {
-            course = day::run(&cloud, day, &functions) => course,
+            course = acts => course.map(|(course, ())| course),
             never = progress.show() => match never {},
         }
     };
@@ -124,6 +142,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         course = drive => course,
         () = cloud.serve(listener) => Err(anyhow::anyhow!("the emulator ended")),
         () = splunk.serve(splunk_listener) => Err(anyhow::anyhow!("the collector ended")),
+        () = logzio.serve(logzio_listener) => Err(anyhow::anyhow!("the Logz.io listener ended")),
         ended = told_to_end() => {
             ended.context("waiting for a signal")?;
             Err(anyhow::anyhow!("told to end"))
@@ -141,9 +160,12 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let course = course.inspect_err(|_| cloud.functions().shutdown())?;
     let comparison = received.map(|received| {
         let arrivals = |id: &str| received.received(id).into_iter().map(|arrival| arrival.fingerprint).collect();
-        Comparison::new(cloud.audit().expected(jiff::Timestamp::MAX), day.end, received.count(), arrivals)
+        let expected = cloud.audit().expected(jiff::Timestamp::MAX);
+        Comparison::new(expected.map(|event| Expected::event(event, day.end)), received.count(), arrivals)
     });
-    let summary = Summary::new(&cloud, &furniture, &frame, &course, comparison.as_ref(), received);
+    let account = files.account(&logzio);
+    let arrived = Arrived { events: comparison.as_ref(), files: &account, splunk: received, logzio: &logzio };
+    let summary = Summary::new(&cloud, &furniture, &frame, &course, &arrived);
     cloud.functions().shutdown();
     if arguments.json {
         say(&serde_json::to_string(&summary)?)?;
@@ -154,7 +176,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Some(folder) => format!("the functions' logs lie in {}", folder.display()),
         None => "--data DIR keeps the functions' logs".to_owned(),
     };
-    verdict(&course, comparison.as_ref(), &hint)
+    verdict(&course, comparison.as_ref(), &account, &hint)
 }
 
 /// The day of the seed's tenancy.
@@ -174,8 +196,15 @@ fn plan(arguments: &Arguments) -> TenancyPlan {
 }
 
 /// Whether the day ended as promised.
-fn verdict(course: &day::Course, comparison: Option<&Comparison>, hint: &str) -> anyhow::Result<()> {
-    let mut problems: Vec<String> = comparison.and_then(Comparison::problem).into_iter().collect();
+fn verdict(
+    course: &day::Course,
+    comparison: Option<&Comparison>,
+    files: &FilesAccount,
+    hint: &str,
+) -> anyhow::Result<()> {
+    let mut problems: Vec<String> =
+        comparison.and_then(|comparison| comparison.problem("events")).into_iter().collect();
+    problems.extend(files.comparison.problem("records of log files"));
     if !course.is_settled {
         problems.push(format!("work is left over in the ledger: {}", course.left.join(" ")));
     }

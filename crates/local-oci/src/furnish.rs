@@ -5,10 +5,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use jiff::Timestamp;
-use local_oci::{Backend, FunctionSpec, LocalOci};
+use local_oci::{Backend, FunctionSpec, LocalOci, RuleAction, RuleSpec};
+use serde_json::json;
 
 /// The ledger's bucket.
 pub(crate) const BUCKET: &str = "siem-state";
+/// The bucket that log files land in; it emits object events.
+pub(crate) const LOGS: &str = "logs";
 /// The token of our own collector, which takes nothing from beyond the loopback interface.
 pub(crate) const HEC_TOKEN: &str = "00000000-0000-4000-8000-000000000000";
 /// The token of our own Logz.io listener, likewise.
@@ -25,12 +28,14 @@ const EVENT_STREAM: &str = "events";
 const PARTITIONS: u32 = 2;
 const AUDIT_TOPIC: &str = "fetch";
 const SPLUNK_TOPIC: &str = "ship";
+const OBJECT_TOPIC: &str = "decode";
 
 pub(crate) const PLANNER: &str = "list-regions-compartments";
 pub(crate) const FETCHER: &str = "fetch-audit-events";
 pub(crate) const SHIPPER: &str = "ship-to-siem";
+pub(crate) const DECODER: &str = "decode-bucket-gzip";
 /// Each function with its timeout in seconds, as its func.yaml has it.
-const FUNCTIONS: [(&str, u32); 3] = [(PLANNER, 60), (FETCHER, 300), (SHIPPER, 300)];
+const FUNCTIONS: [(&str, u32); 4] = [(PLANNER, 60), (FETCHER, 300), (SHIPPER, 300), (DECODER, 300)];
 
 /// Services whose endpoint the functions must be told; a stream's is a key of its own.
 const SERVICES: [&str; 6] = ["identity", "audit", "notification", "object_storage", "secrets", "monitoring"];
@@ -48,13 +53,15 @@ pub(crate) struct Furniture {
     pub(crate) gateway_secret: String,
 }
 
-/// Makes a bucket for the ledger, two streams, two topics and three secrets.
+/// Makes a bucket for the ledger and one for log files, two streams, three topics and three secrets.
 pub(crate) fn furnish(cloud: &LocalOci, hec_token: &str) -> Furniture {
     let home = cloud.tenancy().home_region();
     cloud.storage().create_bucket(BUCKET);
+    cloud.storage().create_bucket(LOGS);
+    cloud.storage().set_object_events(LOGS, true);
     Furniture {
         streams: [WORK_STREAM, EVENT_STREAM].map(|name| (name, cloud.streams().create(name, PARTITIONS, home))).into(),
-        topics: [AUDIT_TOPIC, SPLUNK_TOPIC].map(|name| (name, cloud.topics().create(name))).into(),
+        topics: [AUDIT_TOPIC, SPLUNK_TOPIC, OBJECT_TOPIC].map(|name| (name, cloud.topics().create(name))).into(),
         hec_token: cloud.secrets().create("hec-token", hec_token),
         gateway_secret: cloud.secrets().create("gateway-secret", TICK),
         logzio_token: cloud.secrets().create("logzio-token", LOGZIO_TOKEN),
@@ -70,6 +77,8 @@ pub(crate) struct Deployment<'a> {
     pub(crate) endpoint: &'a str,
     /// Where the collector answers.
     pub(crate) splunk_url: &'a str,
+    /// Where the Logz.io listener answers, which gets the records of log files.
+    pub(crate) logzio_url: &'a str,
     /// The first minute to export.
     pub(crate) start: Timestamp,
     /// Whether every event is to arrive as it was listed, so that it can be held against the trail: nothing is withheld
@@ -78,8 +87,8 @@ pub(crate) struct Deployment<'a> {
 }
 
 impl Furniture {
-    /// Deploys the functions as processes, subscribes them to their topics and routes the gateway to the planner. Gives
-    /// their OCIDs by name.
+    /// Deploys the functions as processes, subscribes them to their topics, routes the gateway to the planner and has a rule
+    /// call the decoder for each log file. Gives their OCIDs by name.
     ///
     /// # Errors
     /// A binary that is not there.
@@ -97,7 +106,10 @@ impl Furniture {
         }
         cloud.topics().subscribe(&self.topics[AUDIT_TOPIC], &ids[FETCHER]);
         cloud.topics().subscribe(&self.topics[SPLUNK_TOPIC], &ids[SHIPPER]);
+        cloud.topics().subscribe(&self.topics[OBJECT_TOPIC], &ids[DECODER]);
         cloud.gateway().route(ROUTE, &ids[PLANNER]);
+        let rule = RuleSpec::new("log-files", &log_file_condition());
+        cloud.events().create_rule(rule.with(RuleAction::Faas(ids[DECODER].clone())))?;
         Ok(ids)
     }
 
@@ -118,6 +130,7 @@ impl Furniture {
             PLANNER => vec![
                 own("audit_topic", &self.topics[AUDIT_TOPIC]),
                 own("splunk_topic", &self.topics[SPLUNK_TOPIC]),
+                own("object_topic", &self.topics[OBJECT_TOPIC]),
                 own("gateway_secret", &self.gateway_secret),
                 own("start", &deployment.start.to_string()),
             ],
@@ -129,10 +142,22 @@ impl Furniture {
                     )
                     .collect()
             }
+            DECODER => vec![
+                own("logzio_url", deployment.logzio_url),
+                own("logzio_token", &self.logzio_token),
+                own("input_bucket", LOGS),
+                own("object_topic", &self.topics[OBJECT_TOPIC]),
+            ],
             _ => vec![own("splunk_url", deployment.splunk_url), own("splunk_hec_token", &self.hec_token)],
         });
         config
     }
+}
+
+/// Matches each object that is put into the bucket of log files.
+fn log_file_condition() -> String {
+    let types = ["createobject", "updateobject"].map(|kind| format!("com.oraclecloud.objectstorage.{kind}"));
+    json!({ "eventType": types, "data": { "additionalDetails": { "bucketName": LOGS } } }).to_string()
 }
 
 fn binary(folder: &Path, name: &str) -> anyhow::Result<PathBuf> {
@@ -165,8 +190,8 @@ mod tests {
 
     fn deployment(binaries: &Path) -> Deployment<'_> {
         let start = "2026-01-05T00:00:00Z".parse().expect("a time");
-        let (endpoint, splunk_url) = ("http://127.0.0.1:1", "http://127.0.0.1:2");
-        Deployment { binaries, endpoint, splunk_url, start, as_listed: true }
+        let [endpoint, splunk_url, logzio_url] = ["http://127.0.0.1:1", "http://127.0.0.1:2", "http://127.0.0.1:3"];
+        Deployment { binaries, endpoint, splunk_url, logzio_url, start, as_listed: true }
     }
 
     #[test]
@@ -178,17 +203,24 @@ mod tests {
         let cloud = LocalOci::new(Settings::new(Clock::real()));
         let furniture = furnish(&cloud, "hush");
         let functions = furniture.deploy(&cloud, &deployment(folder.path())).expect("deployed");
-        assert_eq!(functions.keys().copied().collect::<Vec<_>>(), [FETCHER, PLANNER, SHIPPER]);
+        assert_eq!(functions.keys().copied().collect::<Vec<_>>(), [DECODER, FETCHER, PLANNER, SHIPPER]);
         for (name, key, value) in [
             (PLANNER, "start", "2026-01-05T00:00:00Z"),
             (PLANNER, "oci_endpoint_audit", "http://127.0.0.1:1/region/{region}"),
             (FETCHER, "streaming_endpoint", "http://127.0.0.1:1"),
             (FETCHER, "redact", "off"),
             (SHIPPER, "splunk_url", "http://127.0.0.1:2"),
+            (DECODER, "logzio_url", "http://127.0.0.1:3"),
+            (DECODER, "input_bucket", "logs"),
+            (PLANNER, "object_topic", &furniture.topics[OBJECT_TOPIC]),
+            (DECODER, "object_topic", &furniture.topics[OBJECT_TOPIC]),
         ] {
             let config = furniture.config(name, &cloud, &deployment(folder.path()));
             assert_eq!(config.get(key).map(String::as_str), Some(value), "{name} {key}");
-            assert!(!config.values().any(|value| value == "hush" || value == TICK), "secrets lie in the vault");
+            assert!(
+                !config.values().any(|value| value == "hush" || value == TICK || value == LOGZIO_TOKEN),
+                "secrets lie in the vault"
+            );
         }
     }
 

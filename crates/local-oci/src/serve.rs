@@ -36,7 +36,8 @@ pub(crate) struct Arguments {
     /// Audit events of the 24 hours around the start.
     #[arg(long, default_value_t = 10_000)]
     events: u32,
-    /// The folder of the functions' binaries: deploys them, with a Splunk collector to send to.
+    /// The folder of the functions' binaries: deploys them, with a Splunk collector and a Logz.io listener to send to. An
+    /// object that is put into the bucket `logs` is a log file.
     #[arg(long)]
     functions: Option<PathBuf>,
 }
@@ -71,7 +72,8 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let logzio = LogzioReceiver::new(LogzioSettings::new(LOGZIO_TOKEN));
     let logzio_listener =
         TcpListener::bind(("127.0.0.1", 0)).await.context("taking a port for the Logz.io listener")?;
-    ready["logzio"] = json!(format!("http://{}", logzio_listener.local_addr()?));
+    let logzio_url = format!("http://{}", logzio_listener.local_addr()?);
+    ready["logzio"] = json!(logzio_url);
     ready["logzio_token"] = json!(furniture.logzio_token);
     let mut splunk = None;
     if let Some(binaries) = &arguments.functions {
@@ -80,7 +82,14 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         splunk = Some(listener);
         // An hour of the past, so that the first ring has something to show.
         let start = whole_minute(clock.now().checked_sub(SignedDuration::from_hours(1))?);
-        let deployment = Deployment { binaries, endpoint: &endpoint, splunk_url: &splunk_url, start, as_listed: false };
+        let deployment = Deployment {
+            binaries,
+            endpoint: &endpoint,
+            splunk_url: &splunk_url,
+            logzio_url: &logzio_url,
+            start,
+            as_listed: false,
+        };
         ready["functions"] = json!(furniture.deploy(&cloud, &deployment)?);
         ready["gateway"] = json!(format!("{endpoint}/gateway{ROUTE}"));
         ready["gateway_secret"] = json!(furniture.gateway_secret);

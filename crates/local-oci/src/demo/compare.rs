@@ -2,22 +2,45 @@
 
 use jiff::Timestamp;
 use local_oci::ExpectedEvent;
+use local_oci::connector::WrittenRecord;
 
 /// So many ids are named of what is lost or altered.
 const NAMED_MAX: usize = 5;
 
-/// The outcome. Events that were processed before the horizon must have arrived, later ones may have.
+/// An event or a record that arrives, or may.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Expected {
+    pub(crate) id: String,
+    /// Of its bytes; `None` where it was never handed out.
+    pub(crate) fingerprint: Option<u64>,
+    /// Whether it must have arrived.
+    pub(crate) is_due: bool,
+}
+
+impl Expected {
+    /// An event of the trail: due if it was processed before the horizon.
+    pub(crate) fn event(event: ExpectedEvent, horizon: Timestamp) -> Self {
+        Self { id: event.id, fingerprint: event.fingerprint, is_due: event.processed < horizon }
+    }
+
+    /// A record of a log file: due once it is written.
+    pub(crate) fn record(record: WrittenRecord) -> Self {
+        Self { id: record.id, fingerprint: Some(record.record), is_due: true }
+    }
+}
+
+/// The outcome.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Comparison {
-    /// Events processed before the horizon.
+    /// What was due: events processed before the horizon, or records of files.
     pub(crate) generated: u64,
-    /// Those of them that arrived.
+    /// That of it which arrived.
     pub(crate) delivered: u64,
-    /// Those of them that did not.
+    /// That of it which did not.
     pub(crate) lost: u64,
-    /// Arrivals, of any event, that are not the bytes that were listed; and arrivals of no event at all.
+    /// Arrivals that are not the bytes that were listed or written; and arrivals of nothing expected at all.
     pub(crate) altered: u64,
-    /// Arrivals, of any event, beyond its first.
+    /// Arrivals, of anything, beyond its first.
     pub(crate) duplicated: u64,
     /// Events processed at the horizon or later that arrived all the same.
     pub(crate) beyond: u64,
@@ -26,11 +49,10 @@ pub(crate) struct Comparison {
 }
 
 impl Comparison {
-    /// Compares every event of the trail with the fingerprints of its arrivals. `count` is the number of all arrivals: those
-    /// that belong to no event are what is left of it.
+    /// Compares everything that was to arrive with the fingerprints of its arrivals. `count` is the number of all arrivals:
+    /// those that belong to nothing expected are what is left of it.
     pub(crate) fn new(
-        expected: impl Iterator<Item = ExpectedEvent>,
-        horizon: Timestamp,
+        expected: impl Iterator<Item = Expected>,
         count: usize,
         arrivals: impl Fn(&str) -> Vec<u64>,
     ) -> Self {
@@ -39,7 +61,7 @@ impl Comparison {
         for event in expected {
             let prints = arrivals(&event.id);
             known += prints.len();
-            let is_due = event.processed < horizon;
+            let is_due = event.is_due;
             let altered = prints.iter().filter(|print| Some(**print) != event.fingerprint).count() as u64;
             found.generated += u64::from(is_due);
             found.delivered += u64::from(is_due && !prints.is_empty());
@@ -56,11 +78,11 @@ impl Comparison {
         found
     }
 
-    /// What is wrong, where anything is lost or altered.
-    pub(crate) fn problem(&self) -> Option<String> {
+    /// What is wrong, where anything is lost or altered. `what` is what they are: `"events"`.
+    pub(crate) fn problem(&self, what: &str) -> Option<String> {
         let (lost, altered) = (self.lost, self.altered);
         let is_wrong = lost > 0 || altered > 0;
-        is_wrong.then(|| format!("{lost} events lost, {altered} altered: {}", self.named.join(" ")))
+        is_wrong.then(|| format!("{lost} {what} lost, {altered} altered: {}", self.named.join(" ")))
     }
 }
 
@@ -74,9 +96,9 @@ mod tests {
 
     const HORIZON: Timestamp = Timestamp::UNIX_EPOCH;
 
-    fn event(id: &str, seconds: i64, fingerprint: Option<u64>) -> ExpectedEvent {
+    fn event(id: &str, seconds: i64, fingerprint: Option<u64>) -> Expected {
         let processed = HORIZON.checked_add(SignedDuration::from_secs(seconds)).expect("a time");
-        ExpectedEvent {
+        let event = ExpectedEvent {
             id: id.to_owned(),
             region: "r-1".to_owned(),
             compartment: "c".to_owned(),
@@ -84,7 +106,8 @@ mod tests {
             visible_from: processed,
             fingerprint,
             is_own_read: false,
-        }
+        };
+        Expected::event(event, HORIZON)
     }
 
     /// Compares `a` and `b`, due, and `later`, which is not, with the arrivals.
@@ -95,9 +118,9 @@ mod tests {
             arrivals.entry(id).or_default().push(*print);
         }
         let prints = |id: &str| arrivals.get(id).cloned().unwrap_or_default();
-        let found = Comparison::new(events.into_iter(), HORIZON, arrived.len(), prints);
+        let found = Comparison::new(events.into_iter(), arrived.len(), prints);
         assert_eq!(found, expected, "{arrived:?}");
-        assert_eq!(found.problem().is_some(), fails, "{arrived:?}");
+        assert_eq!(found.problem("events").is_some(), fails, "{arrived:?}");
     }
 
     fn all() -> Comparison {
@@ -135,7 +158,7 @@ mod tests {
     #[test]
     fn an_event_that_nobody_listed_is_lost() {
         let events = [event("a", -1, None)];
-        let found = Comparison::new(events.into_iter(), HORIZON, 0, |_| Vec::new());
+        let found = Comparison::new(events.into_iter(), 0, |_| Vec::new());
         assert_eq!((found.lost, found.delivered), (1, 0));
     }
 }

@@ -7,6 +7,7 @@ use local_oci::LocalOci;
 use local_oci::schedule::{self, HealthCheck, Ring};
 use serde::Serialize;
 
+use super::files::Files;
 use crate::furnish::{BUCKET, PLANNER, ROUTE, TICK, TICK_HEADER};
 
 /// From ring to ring.
@@ -60,6 +61,7 @@ pub(crate) async fn run(
     cloud: &LocalOci,
     day: Day,
     functions: &BTreeMap<&'static str, String>,
+    files: &Files,
 ) -> anyhow::Result<Course> {
     let check = HealthCheck { headers: vec![(TICK_HEADER.to_owned(), TICK.to_owned())], ..HealthCheck::new(ROUTE) };
     let first = ring_once(cloud, &check).await;
@@ -74,7 +76,8 @@ pub(crate) async fn run(
     loop {
         // The clock leaps only once all that was rung for is done.
         cloud.clock().sleep(INTERVAL).await;
-        let left = left(cloud, day);
+        let mut left = left(cloud, day);
+        left.extend(files.left(cloud));
         if left.is_empty() || cloud.clock().now() >= give_up {
             let is_settled = left.is_empty();
             let left = left.into_iter().take(LEFT_MAX).collect();
@@ -103,6 +106,9 @@ fn left(cloud: &LocalOci, day: Day) -> Vec<String> {
         .collect();
     if cloud.topics().pending() > 0 {
         left.push("notifications".to_owned());
+    }
+    if cloud.events().pending() > 0 {
+        left.push("events of objects".to_owned());
     }
     let waits = |name: &String| name.starts_with("owed/") || name.starts_with("held/");
     left.extend(cloud.storage().objects(BUCKET).into_iter().filter(waits));

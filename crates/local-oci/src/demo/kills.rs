@@ -3,18 +3,18 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use local_oci::receiver::{HecFault, HecReceiver, fingerprint};
+use local_oci::receiver::{HecFault, HecReceiver, LogzioFault, LogzioReceiver, fingerprint};
 use local_oci::{Fault, LocalOci, Operation};
 
-use crate::furnish::{FETCHER, PLANNER, SHIPPER};
+use crate::furnish::{DECODER, FETCHER, PLANNER, SHIPPER};
 
 /// Each function with about as many calls as the cloud answers within a ring while one of its containers works.
-const FUNCTIONS: [(&str, u64); 3] = [(PLANNER, 30), (FETCHER, 800), (SHIPPER, 80)];
+const FUNCTIONS: [(&str, u64); 4] = [(PLANNER, 30), (FETCHER, 800), (SHIPPER, 80), (DECODER, 12)];
 
-/// Arranges `kills` kills between the first and the last of `rings` rings: at calls to the cloud, or at posts to the
-/// collector. The call or post itself goes on, whoever made it: a dead one's take effect, and their answers are lost.
+/// Arranges `kills` kills between the first and the last of `rings` rings: at calls to the cloud, or at posts to either
+/// receiver. The call or post itself goes on, whoever made it: a dead one's take effect, and their answers are lost.
 pub(crate) fn plan(
-    (cloud, collector): (&LocalOci, &HecReceiver),
+    (cloud, collector, listener): (&LocalOci, &HecReceiver, &LogzioReceiver),
     seed: u64,
     kills: u32,
     rings: u64,
@@ -32,10 +32,14 @@ pub(crate) fn plan(
             functions.kill_container(id);
         }
     });
-    let at_post = Arc::clone(&strike);
+    let (at_post, at_bulk) = (Arc::clone(&strike), Arc::clone(&strike));
     // Conditions that never hold: no fault is wanted but the kill.
     collector.inject_when(HecFault::CutBefore, None, move |_| {
         at_post(false);
+        false
+    });
+    listener.inject_when(LogzioFault::CutBefore, None, move |_| {
+        at_bulk(false);
         false
     });
     cloud.faults().inject(Fault::anywhere().when(move |operation, _| {
@@ -102,7 +106,7 @@ mod tests {
         let mut course = Course::new(1, 50, 12);
         let mut struck = Vec::new();
         for ring in 1..=30 {
-            for call in 0..60 {
+            for call in 0..80 {
                 // Each works in a stretch of its own.
                 let busy = FUNCTIONS[call / 20].0;
                 for name in course.step(call == 0, |name| name == busy) {
@@ -114,7 +118,7 @@ mod tests {
         let rings: std::collections::BTreeSet<_> = struck.iter().map(|(ring, _)| ring).collect();
         assert_eq!((struck.len(), rings.len() > 6), (50, true), "{struck:?}");
         for (name, _) in FUNCTIONS {
-            assert!(struck.iter().filter(|(_, function)| *function == name).count() >= 16, "{name}: {struck:?}");
+            assert!(struck.iter().filter(|(_, function)| *function == name).count() >= 12, "{name}: {struck:?}");
         }
     }
 

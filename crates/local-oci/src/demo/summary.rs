@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use local_oci::receiver::HecReceiver;
+use local_oci::receiver::{HecReceiver, LogzioReceiver};
 use local_oci::{FunctionReport, LocalOci, OwnCost};
 use serde::Serialize;
 
 use super::compare::Comparison;
 use super::day::{Course, Day, Proof};
+use super::files::{FilesAccount, Traffic};
 use crate::furnish::{BUCKET, Furniture};
 
 /// What is known of a day beside what the cloud has counted.
@@ -19,6 +20,16 @@ pub(crate) struct Frame {
     pub(crate) scopes: usize,
     pub(crate) wall: Duration,
     pub(crate) day: Day,
+}
+
+/// What arrived, and where.
+pub(crate) struct Arrived<'a> {
+    /// Events, held against the trail; none where a foreign collector got them.
+    pub(crate) events: Option<&'a Comparison>,
+    /// The records of log files, likewise.
+    pub(crate) files: &'a FilesAccount,
+    pub(crate) splunk: Option<&'a HecReceiver>,
+    pub(crate) logzio: &'a LogzioReceiver,
 }
 
 /// Everything that is told. Maps are by function or by operation; `null` is what a foreign collector does not tell.
@@ -46,16 +57,19 @@ pub(crate) struct Summary {
     altered: Option<u64>,
     duplicated: Option<u64>,
     delivered_beyond_horizon: Option<u64>,
+    files: FilesCount,
     invocations: BTreeMap<String, u64>,
     failures: BTreeMap<String, u64>,
     cold_starts: BTreeMap<String, u64>,
     kills: u64,
     oci_calls: BTreeMap<String, u64>,
+    /// Calls of Object Storage: those of the ledger, and the few that read and search log files.
     ledger_calls: BTreeMap<String, u64>,
     notifications: usize,
     notifications_throttled: u64,
     stream_bytes: StreamBytes,
-    hec: Option<Hec>,
+    hec: Option<Posts>,
+    logzio: Posts,
     wall_secs: f64,
     cpu_secs: BTreeMap<String, f64>,
     peak_rss_mb: BTreeMap<String, f64>,
@@ -68,11 +82,44 @@ struct StreamBytes {
     got: u64,
 }
 
+/// The log files of the day and their records.
 #[derive(Debug, Serialize)]
-struct Hec {
+struct FilesCount {
+    #[serde(flatten)]
+    traffic: Traffic,
+    records: u64,
+    delivered: u64,
+    lost: u64,
+    duplicated: u64,
+    altered: u64,
+}
+
+/// What a receiver has got.
+#[derive(Debug, Serialize)]
+struct Posts {
     posts: u64,
-    /// As sent, that is compressed.
+    /// As sent: compressed where the sender does so.
     bytes: u64,
+}
+
+impl From<&FilesAccount> for FilesCount {
+    fn from(account: &FilesAccount) -> Self {
+        let FilesAccount { traffic, comparison: it } = account;
+        Self {
+            traffic: *traffic,
+            records: it.generated,
+            delivered: it.delivered,
+            lost: it.lost,
+            duplicated: it.duplicated,
+            altered: it.altered,
+        }
+    }
+}
+
+impl From<(u64, u64)> for Posts {
+    fn from((posts, bytes): (u64, u64)) -> Self {
+        Self { posts, bytes }
+    }
 }
 
 /// Resident size after the calls of each tenth of the day's calls, the median of each: what grows from tenth to tenth leaks.
@@ -92,9 +139,9 @@ impl Summary {
         furniture: &Furniture,
         frame: &Frame,
         course: &Course,
-        comparison: Option<&Comparison>,
-        received: Option<&HecReceiver>,
+        arrived: &Arrived<'_>,
     ) -> Self {
+        let comparison = arrived.events;
         let reports = cloud.functions().reports();
         let own = OwnCost::now();
         let with_own = |own: f64, of: fn(&FunctionReport) -> f64| {
@@ -105,7 +152,10 @@ impl Summary {
         let of = |wanted: &dyn Fn(&str) -> bool| {
             calls.iter().filter(|(name, _)| wanted(name)).map(|(name, count)| (name.clone(), *count)).collect()
         };
-        let dead = cloud.storage().objects(BUCKET).iter().filter(|name| name.starts_with("dead/")).count() as u64;
+        let letters = cloud.storage().objects(BUCKET).into_iter().filter(|name| name.starts_with("dead/"));
+        let letters: Vec<String> = letters.collect();
+        let dead_records = letters.iter().filter(|name| name.contains("/logzio/")).count();
+        let (dead, dead_events) = (letters.len() as u64, (letters.len() - dead_records) as u64);
         let totals: Vec<_> = furniture.streams.values().map(|stream| cloud.streams().totals(stream)).collect();
         Self {
             events: frame.events,
@@ -119,20 +169,20 @@ impl Summary {
             proof: course.proof,
             generated: comparison.map(|it| it.generated),
             own_reads: cloud.audit().own_reads(),
-            sent: shipped(cloud).saturating_sub(dead),
+            sent: shipped(cloud).saturating_sub(dead_events),
             dead,
             delivered: comparison.map(|it| it.delivered),
             lost: comparison.map(|it| it.lost),
             altered: comparison.map(|it| it.altered),
             duplicated: comparison.map(|it| it.duplicated),
             delivered_beyond_horizon: comparison.map(|it| it.beyond),
+            files: arrived.files.into(),
             invocations: by_name(&reports, |report| report.calls),
             failures: by_name(&reports, failures),
             cold_starts: by_name(&reports, |report| report.containers_started),
             kills: reports.iter().map(|report| report.killed).sum(),
             // The gateway's callers are the schedule: not a call of the functions.
             oci_calls: of(&|name| name != "Gateway"),
-            // There is one bucket, and it is the ledger's.
             ledger_calls: of(&|name| name.contains("Object")),
             notifications: cloud.topics().published().len(),
             notifications_throttled: cloud.topics().throttled(),
@@ -140,10 +190,8 @@ impl Summary {
                 put: totals.iter().map(|totals| totals.bytes_put).sum(),
                 got: totals.iter().map(|totals| totals.bytes_got).sum(),
             },
-            hec: received.map(|received| {
-                let (posts, bytes) = received.traffic();
-                Hec { posts, bytes }
-            }),
+            hec: arrived.splunk.map(|splunk| splunk.traffic().into()),
+            logzio: arrived.logzio.traffic().into(),
             wall_secs: tenth(frame.wall.as_secs_f64()),
             cpu_secs: with_own(tenth(own.cpu.as_secs_f64()), |report| tenth(report.cpu.as_secs_f64())),
             peak_rss_mb: with_own(mb(own.peak_rss_kb as f64), |report| mb(report.peak_rss_kb as f64)),
@@ -232,6 +280,8 @@ impl fmt::Display for Summary {
             writeln!(f, "{:<26}{:>10}", "collector, posts", grouped(hec.posts))?;
             writeln!(f, "{:<26}{:>10}", "collector, KB", grouped(hec.bytes / 1000))?;
         }
+        writeln!(f, "{:<26}{:>10}", "Logz.io listener, posts", grouped(self.logzio.posts))?;
+        writeln!(f, "{:<26}{:>10}", "Logz.io listener, KB", grouped(self.logzio.bytes / 1000))?;
         writeln!(f, "{:<26}{:>10}", "windows proven", grouped(self.proof.windows))?;
         if self.kills > 0 {
             writeln!(f, "{:<26}{:>10}", "containers killed", grouped(self.kills))?;
@@ -244,13 +294,21 @@ impl fmt::Display for Summary {
                 let [generated, delivered] = [generated, delivered].map(grouped);
                 let [lost, altered, duplicated] = [lost, altered, duplicated].map(grouped);
                 write!(f, "generated {generated}  delivered {delivered}  lost {lost}  altered {altered}  ")?;
-                write!(f, "duplicated {duplicated}")
+                writeln!(f, "duplicated {duplicated}")?;
             }
             _ => {
                 writeln!(f, "A foreign collector does not tell what arrived: this is the ledger's word.")?;
-                write!(f, "sent {}  dead {}", grouped(self.sent), grouped(self.dead))
+                writeln!(f, "sent {}  dead {}", grouped(self.sent), grouped(self.dead))?;
             }
         }
+        let Traffic { written, bytes, gzip_bytes } = self.files.traffic;
+        let [written, bytes, packed] = [written, bytes / 1000, gzip_bytes / 1000].map(grouped);
+        writeln!(f)?;
+        writeln!(f, "The same records as log files, to Logz.io: {written} files, {bytes} KB, {packed} KB as gzip.")?;
+        let FilesCount { records, delivered, lost, duplicated, altered, .. } = self.files;
+        let [records, delivered, lost] = [records, delivered, lost].map(grouped);
+        let [altered, duplicated] = [altered, duplicated].map(grouped);
+        write!(f, "records {records}  delivered {delivered}  lost {lost}  altered {altered}  duplicated {duplicated}")
     }
 }
 

@@ -48,10 +48,10 @@ async fn serve_names_what_it_made_in_one_line_and_ends_on_sigterm() {
         assert!(ready[name].as_str().is_some_and(|value| value.starts_with(prefix)), "{name}: {ready}");
     }
     assert_eq!(ready["regions"].as_array().map(Vec::len), Some(3));
-    for (group, kind) in [("streams", "ocid1.stream."), ("topics", "ocid1.onstopic.")] {
+    for (group, count, kind) in [("streams", 2, "ocid1.stream."), ("topics", 3, "ocid1.onstopic.")] {
         let made = ready[group].as_object().expect("an object");
         assert!(
-            made.len() == 2 && made.values().all(|id| id.as_str().is_some_and(|id| id.starts_with(kind))),
+            made.len() == count && made.values().all(|id| id.as_str().is_some_and(|id| id.starts_with(kind))),
             "{ready}"
         );
     }
