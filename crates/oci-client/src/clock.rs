@@ -128,6 +128,11 @@ impl Clock {
         (off_by.abs() > NOTEWORTHY_OFFSET).then(|| date.duration_since(wall))
     }
 
+    /// How far the service is ahead of us, as learned.
+    pub(crate) fn offset(&self) -> SignedDuration {
+        self.with(|state| state.offset)
+    }
+
     /// Signs with this offset from now on; gives back the former one.
     pub(crate) fn set_offset(&self, offset: SignedDuration) -> SignedDuration {
         self.with(|state| std::mem::replace(&mut state.offset, offset))

@@ -1,6 +1,6 @@
 //! Sending a call: an attempt, its failure, and whether another one follows.
 
-use std::{error::Error as _, time::Duration};
+use std::{error::Error as _, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Method, StatusCode, header};
@@ -14,6 +14,7 @@ use crate::{
     call::{Call, REQUEST_ID, Repeat},
     client::Core,
     clock::parse_http_date,
+    principal::Credentials,
 };
 
 /// How far a signature's time may be from the service's, five minutes, and a margin for dates in whole seconds.
@@ -43,11 +44,14 @@ impl Client {
         }
         loop {
             let mut date = None;
+            let manner = self.manner();
             let error = match self.attempt(call, &request_id, cap, deadline, &mut date).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            if error.is_unauthenticated() && self.cure(&mut cures, date) && Instant::now() < deadline {
+            let is_cured = error.is_unauthenticated()
+                && (self.cure(&mut cures, date) || self.was_cured_meanwhile(&mut cures, &manner));
+            if is_cured && Instant::now() < deadline {
                 continue;
             }
             let pause = self.retry.pause(attempt, &self.random, error.retry_after());
@@ -99,6 +103,24 @@ impl Client {
                 false
             }
         }
+    }
+
+    /// What the next signature is made with: the clock's offset and the credentials.
+    fn manner(&self) -> Manner {
+        let Core { principal, clock, .. } = &*self.core;
+        Manner { offset: clock.offset(), credentials: principal.credentials(clock.now()) }
+    }
+
+    /// Whether another call, refused at the same time, has found the cure since this one was signed `so`. Once a call.
+    fn was_cured_meanwhile(&self, cures: &mut Cures, so: &Manner) -> bool {
+        let now = self.manner();
+        let is_same_key = match (&so.credentials, &now.credentials) {
+            (Some(then), Some(now)) => Arc::ptr_eq(then, now),
+            _ => true,
+        };
+        // An offset that this call has tried itself is nobody else's cure.
+        let is_other = cures.former_offset.is_none() && (so.offset != now.offset || !is_same_key);
+        is_other && !std::mem::replace(&mut cures.by_others, true)
     }
 
     /// Sends once. `told` becomes the `date` of the answer, whatever the answer is.
@@ -154,9 +176,17 @@ fn is_far(date: Timestamp, signed_at: Timestamp, on_the_way: Duration) -> bool {
     date.duration_since(signed_at).abs() > SKEW_MAX.saturating_add(on_the_way)
 }
 
+/// How a request was signed.
+#[derive(Debug)]
+struct Manner {
+    offset: SignedDuration,
+    credentials: Option<Arc<Credentials>>,
+}
+
 /// What has been tried against a 401 within one call.
 #[derive(Debug, Default)]
 struct Cures {
+    by_others: bool,
     reloaded: bool,
     former_offset: Option<SignedDuration>,
 }

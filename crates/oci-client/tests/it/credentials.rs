@@ -92,6 +92,27 @@ async fn a_wrong_clock_is_learned_from_the_401_and_kept() {
     assert!(off_by < SignedDuration::from_secs(30), "the service's time is off by {off_by}");
 }
 
+/// Calls that are on their way together are refused together; the first that hears of it mends the clock for all.
+#[tokio::test(start_paused = true)]
+async fn a_wrong_clock_that_another_call_has_mended_meanwhile_is_tried_again_once() {
+    let service = now() + SignedDuration::from_hours(3);
+    let late = |play: Play, secs| play.after(std::time::Duration::from_secs(secs));
+    let listed = || answer(200, "[]").with("date", http_date(service));
+    let refused = || unauthenticated(service);
+    let double = Double::new([
+        late(refused(), 1),
+        late(refused(), 2),
+        late(refused(), 3),
+        listed(),
+        listed(),
+        late(refused(), 1),
+    ]);
+    let client = double.client();
+    let (one, two, three) = tokio::join!(ask(&client), ask(&client), ask(&client));
+    assert_eq!([one.is_ok(), two.is_ok(), three.is_ok()], [true, true, false], "the third is refused again, for good");
+    assert_eq!(double.sent().len(), 6);
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_date_of_a_401_mends_signatures_and_is_nobody_s_time() {
     let service = now() - SignedDuration::from_mins(4);

@@ -26,6 +26,8 @@ pub(crate) enum Play {
     NoAnswer,
     /// Nothing comes, ever.
     Silence,
+    /// The same, after that time.
+    After(Duration, Box<Play>),
 }
 
 /// How an answer's body ends.
@@ -42,6 +44,10 @@ impl Play {
             headers.push((name, value.into()));
         }
         self
+    }
+
+    pub(crate) fn after(self, time: Duration) -> Self {
+        Self::After(time, Box::new(self))
     }
 
     pub(crate) fn cut(self) -> Self {
@@ -137,6 +143,13 @@ impl Transport for Double {
         self.sent.lock().unwrap().push(Sent { request, at: Instant::now() });
         let play = self.plays.lock().unwrap().pop_front().expect("a request too many");
         Box::pin(async move {
+            let play = match play {
+                Play::After(time, play) => {
+                    tokio::time::sleep(time).await;
+                    *play
+                }
+                play => play,
+            };
             match play {
                 Play::Answer { status, headers, pieces, end } => {
                     let mut response = http::Response::builder().status(status);
@@ -153,7 +166,7 @@ impl Transport for Double {
                 }
                 Play::NotSent => Err(TransportError::NotSent { host, source: "refused".into() }),
                 Play::NoAnswer => Err(TransportError::NoAnswer { host, source: "closed".into() }),
-                Play::Silence => std::future::pending().await,
+                Play::Silence | Play::After(..) => std::future::pending().await,
             }
         })
     }
