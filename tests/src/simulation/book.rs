@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use local_oci::{ExpectedEvent, LocalOci};
 use pipeline::{EventHash, EventRange, FetchBody, Receipt, ShipBody, Stage, WorkUnit, event_hash};
 
+use super::files::is_letter;
 use crate::house::BUCKET;
 
 /// A region and a compartment.
@@ -156,7 +157,9 @@ impl Book {
             }
             let wanted = body.anew.map(|anew| anew.ids.into_iter().chain(anew.summarised).collect());
             self.fetches.insert(stage.to_owned(), FetchReceipt { units: body.units, wanted, written: now });
-        } else if let Ok(body) = serde_json::from_slice::<ShipBody>(body) {
+        } else if stage.starts_with("ship/")
+            && let Ok(body) = serde_json::from_slice::<ShipBody>(body)
+        {
             if let (Some(summary), false) = (body.event_ids.last(), body.summarised.is_empty()) {
                 self.summaries.insert(*summary, body.summarised.clone());
             }
@@ -327,10 +330,13 @@ impl Book {
         })
     }
 
-    /// Dead letters: destination and event.
+    /// Dead letters of the trail: destination and event.
     pub fn dead(&mut self, cloud: &LocalOci) -> Vec<(String, EventHash)> {
         let mut dead = Vec::new();
         for name in cloud.storage().objects(BUCKET).into_iter().filter(|name| name.starts_with("dead/")) {
+            if is_letter(&name) {
+                continue;
+            }
             match &*self.content(cloud, &name) {
                 Content::Letter { destination, hash } => dead.push((destination.clone(), *hash)),
                 _ => dead.push((format!("unreadable {name}"), 0)),
@@ -422,6 +428,9 @@ fn read(name: &str, bytes: &Bytes) -> Content {
             Some(anew) => Content::Wanted(anew.ids.into_iter().chain(anew.summarised).collect()),
             None => Content::Units(body.units),
         });
+    }
+    if name.contains("/object/") {
+        return Content::Nothing;
     }
     let range = range(name);
     serde_json::from_slice::<ShipBody>(bytes)

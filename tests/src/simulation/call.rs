@@ -28,6 +28,8 @@ pub enum Stage {
     Fetch,
     /// `ship-to-siem` of that destination.
     Ship(usize),
+    /// `decode-bucket-gzip` of the first destination.
+    Decode,
 }
 
 /// A call.
@@ -52,6 +54,8 @@ pub(super) struct Inner {
     pub(super) owed_ranges: u64,
     /// Fetch receipts that it has written.
     pub(super) owed_fetches: u64,
+    /// Receipts of log files whose progress it could not note.
+    pub(super) unnoted: BTreeSet<String>,
     /// What a mutant has put off.
     pub(super) put_off: Vec<PutOff>,
 }

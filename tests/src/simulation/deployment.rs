@@ -5,7 +5,9 @@ use std::sync::{Arc, Weak};
 use fn_hyper::Reply;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
-use local_oci::{Backend, BackendDied, FnRequest, FnResponse, FunctionBackend, FunctionSpec, Redelivery};
+use local_oci::{
+    Backend, BackendDied, FnRequest, FnResponse, FunctionBackend, FunctionSpec, Redelivery, RuleAction, RuleSpec,
+};
 use pipeline::{Doorbell, Positions};
 
 use super::{
@@ -15,7 +17,7 @@ use super::{
 };
 use crate::{
     contract::{invocation, response},
-    house::{BUCKET, House, start},
+    house::{BUCKET, House, LOGS, start},
     wire::Moment,
 };
 
@@ -65,6 +67,18 @@ pub fn deploy(house: House, world: Arc<World>, scopes: Vec<super::book::Scope>) 
         let ship = create(name, Stage::Ship(place), scenario.timeout_secs);
         cloud.topics().subscribe(&deployment.house.splunk_topic, &ship);
     }
+    if let Some(topic) = &deployment.house.object_topic {
+        let decode = create("decode-bucket-gzip", Stage::Decode, scenario.decode_timeout_secs);
+        cloud.topics().subscribe(topic, &decode);
+        let condition = serde_json::json!({
+            "eventType": ["com.oraclecloud.objectstorage.createobject", "com.oraclecloud.objectstorage.updateobject"],
+            "data": { "additionalDetails": { "bucketName": LOGS } },
+        });
+        let rule = RuleSpec::new("log-files", &condition.to_string()).with(RuleAction::Faas(decode));
+        cloud.events().create_rule(rule).unwrap();
+        cloud.events().configure(|events| events.redelivery = Redelivery::OnFunctionError(scenario.repeats));
+        cloud.storage().set_object_events(LOGS, true);
+    }
     cloud.gateway().route("/regions/listregions", &list);
     cloud.topics().configure(|topics| topics.redelivery = Redelivery::OnFunctionError(scenario.repeats));
     deployment
@@ -78,6 +92,7 @@ impl Deployment {
         let began = self.world.now();
         let call = Arc::new(CallState::new(stage, began, self.aim(began)));
         let rung = self.rung(stage, &request.body);
+        let body = request.body.clone();
         let mut end = End { world: &self.world, call: &call, deadline, is_success: None, was_killed: false };
         let work = CALL.scope(Arc::clone(&call), async {
             match stage {
@@ -85,6 +100,7 @@ impl Deployment {
                 Stage::Fetch => fetch_audit_events::handle(&self.house.fetch, invocation).await,
                 Stage::Ship(0) => ship_to_siem::handle(&self.house.ship, invocation).await,
                 Stage::Ship(place) => ship_to_siem::handle(&self.house.more_ships[place - 1], invocation).await,
+                Stage::Decode => decode_bucket_gzip::handle(&self.house.decode, invocation).await,
             }
         });
         let reply = tokio::select! {
@@ -106,7 +122,7 @@ impl Deployment {
         };
         end.is_success = Some(reply.is_success());
         drop(end);
-        self.answered(&call, &rung, &reply);
+        self.answered(&call, (&body, &rung), &reply);
         Ok(response(&reply, is_route))
     }
 
@@ -138,7 +154,7 @@ impl Deployment {
         names.map(|name| (name.clone(), storage.get(BUCKET, &name).is_some())).collect()
     }
 
-    fn answered(&self, call: &CallState, rung: &[(String, bool)], reply: &Reply) {
+    fn answered(&self, call: &CallState, (body, rung): (&[u8], &[(String, bool)]), reply: &Reply) {
         let world = &self.world;
         let now = world.now();
         let cloud = &self.house.cloud;
@@ -190,6 +206,16 @@ impl Deployment {
                 let mut mine = rung.iter().filter(|(name, _)| name.starts_with(&mine));
                 mine.find_map(|(name, _)| state.book.missing_of_ship(cloud, &world.destinations, destination, name))
             }
+            Stage::Decode => {
+                let summary: serde_json::Value = serde_json::from_slice(reply.body()).unwrap_or_default();
+                for (count, recovery) in [("owed", Recovery::FileHandOver), ("noticed", Recovery::SearchHit)] {
+                    for _ in 0..summary[count].as_u64().unwrap_or(0) {
+                        state.tally.recovery(recovery);
+                    }
+                }
+                let given = state.files.given(body, rung);
+                given.iter().find_map(|key| state.files.missing(cloud, &state.book, key))
+            }
         };
         if let Some(missing) = missing {
             state.tally.violation(Violation::FalseSuccess, || {
@@ -221,6 +247,17 @@ impl Drop for End<'_> {
         let gave_up_early = self.is_success == Some(false) && !self.was_killed && left > LAST_MOMENTS;
         if self.is_success == Some(true) || gave_up_early {
             return;
+        }
+        if self.call.stage == Stage::Decode {
+            let receipts = {
+                let inner = self.call.inner();
+                inner.held.union(&inner.unnoted).cloned().collect::<Vec<_>>()
+            };
+            for name in receipts {
+                if let Some(hashes) = state.files.batch(&name) {
+                    state.book.allow(0, &hashes);
+                }
+            }
         }
         if let Stage::Ship(destination) = self.call.stage {
             let held = self.call.inner().held.clone();

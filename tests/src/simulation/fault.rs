@@ -151,6 +151,12 @@ names! {
         Split = "split",
         /// A second look finds something.
         SecondLookHit = "second_look_hit",
+        /// A call of decode hands on the file that it had no time for.
+        FileHandOver = "file_hand_over",
+        /// The sweep gives back a file whose holder vanished.
+        FileTakeOver = "file_take_over",
+        /// The search finds a file whose event never came, or came to nothing.
+        SearchHit = "search_hit",
     }
 }
 

@@ -218,6 +218,13 @@ impl Line {
                     }
                 }
             }
+            Ask::Put(name) if name.starts_with("held/object/") => {
+                let mut inner = call.inner();
+                match succeeded {
+                    true => inner.unnoted.remove(name),
+                    false => inner.unnoted.insert(name.clone()),
+                };
+            }
             Ask::Put(name) if name == "positions.json" && succeeded && takes_over => {
                 state.tally.recovery(Recovery::TakeOver);
             }
@@ -239,7 +246,16 @@ impl Line {
                 {
                     state.book.allow(place, &ids);
                 }
+                if (call.stage, succeeded || self.world.scenario.is_strict) == (Stage::Decode, false)
+                    && from.starts_with("held/object/")
+                    && let Some(hashes) = state.files.batch(from)
+                {
+                    state.book.allow(0, &hashes);
+                }
                 if call.stage == Stage::List && from.starts_with("held/") && succeeded {
+                    if from.starts_with("held/object/") {
+                        state.tally.recovery(Recovery::FileTakeOver);
+                    }
                     state.tally.recovery(Recovery::Release);
                 }
             }

@@ -59,6 +59,14 @@ mutants! {
     GiveBackIsFinish = "give-back-is-finish",
     /// Positions are written whoever else has written them.
     NoCompareAndSet = "no-compare-and-set",
+    /// Decode finishes a file before it sends its records.
+    FileFinishBeforeSend = "file-finish-before-send",
+    /// Decode works without a receipt.
+    FileWithoutReceipt = "file-without-receipt",
+    /// Decode takes each file for one that is done.
+    FileTakenForDone = "file-taken-for-done",
+    /// The search finds nothing.
+    SearchFindsNothing = "search-finds-nothing",
 }
 
 /// What is put off, and until which call of the same caller.
@@ -152,6 +160,20 @@ impl Mutant {
                 let body = serde_json::json!({ "sourceName": from, "newName": seen }).to_string();
                 Deed::Instead(with_body(request, body))
             }
+            (M::FileFinishBeforeSend, Stage::Decode, Ask::Post(_)) => {
+                Deed::PutOff(answer(200, r#"{"text":"Success","code":0}"#), Until::RenameToSeen)
+            }
+            (M::FileWithoutReceipt, Stage::Decode, Ask::Put(name)) if name.starts_with("owed/object/") => {
+                Deed::Answer(stored())
+            }
+            (M::FileTakenForDone, Stage::Decode, Ask::List(query)) => match seen_file(query) {
+                Some(name) => Deed::Answer(listing(&name)),
+                None => Deed::None,
+            },
+            // Those of the ledger have a prefix.
+            (M::SearchFindsNothing, Stage::Decode, Ask::List(query)) if !query.contains("prefix=") => {
+                Deed::Answer(answer(200, r#"{"objects":[]}"#))
+            }
             (M::NoCompareAndSet, Stage::List, Ask::Put(name)) if name == "positions.json" => {
                 let mut request = request.clone();
                 request.headers_mut().remove("if-match");
@@ -176,6 +198,18 @@ impl Mutant {
             _ => answer,
         }
     }
+}
+
+/// The name that a listing of one file's receipts under seen/ would give, were it done.
+fn seen_file(query: &str) -> Option<String> {
+    let prefix = query.split('&').find_map(|part| part.strip_prefix("prefix="))?;
+    (prefix.starts_with("seen/object/") && prefix.ends_with('~')).then(|| format!("{prefix}1~0~0"))
+}
+
+fn listing(name: &str) -> http::Response<Bytes> {
+    let mut listing = answer(200, "");
+    *listing.body_mut() = serde_json::json!({ "objects": [{ "name": name }] }).to_string().into();
+    listing
 }
 
 /// Whether a notification is the sweep's.

@@ -17,17 +17,18 @@ use super::{
     deployment::{Deployment, deploy},
     dice::Dice,
     fault::{Condition, FaultKind, Violation},
+    files,
     line::Line,
     mutant::Mutant,
     proof,
     redacted::is_redaction,
-    scenario::{Happening, Scenario},
+    scenario::{AfterSuccess, Happening, Scenario},
     tally::Tally,
     weather,
     world::{State, World},
 };
 use crate::{
-    house::{BUCKET, House, TOKEN, house, start},
+    house::{BUCKET, House, LOGS, TOKEN, house, start},
     wire::SECOND,
 };
 
@@ -68,7 +69,7 @@ pub fn run(scenario: Scenario, mutant: Option<Mutant>, keeps_log: bool) -> Outco
         if throttled > 0 {
             state.tally.conditions.insert(Condition::PublishThrottled, throttled);
         }
-        for name in deployment.house.objects("") {
+        for name in deployment.house.objects("").into_iter().chain(deployment.house.cloud.storage().objects(LOGS)) {
             state.log(world.now(), || name);
         }
         Outcome { log_hash: state.log_hash(), lines: state.take_lines(), tally: std::mem::take(&mut state.tally) }
@@ -102,6 +103,7 @@ fn build(scenario: Scenario, mutant: Option<Mutant>, keeps_log: bool) -> Arc<Dep
         plan.own_clock = Some(Arc::new(move || of_clock.now() + of_clock.skew(FaultKind::ContainerClockWrong)));
         let of_wire = Arc::clone(&world);
         plan.wire = Some(Box::new(move |inner| Arc::new(Line::new(inner, of_wire))));
+        plan.log_files = scenario.log_files > 0;
         plan.keys.extend(keys(scenario));
     });
     let mut collectors = vec![house.splunk.clone()];
@@ -142,6 +144,14 @@ fn keys(scenario: &Scenario) -> Vec<(String, String)> {
     if scenario.destinations > 1 {
         keys.push(own("destination", "splunk,second"));
     }
+    match scenario.after_success {
+        AfterSuccess::Keep => {}
+        AfterSuccess::Delete => keys.push(own("after_success", "delete")),
+        AfterSuccess::Move => {
+            keys.push(own("after_success", "move"));
+            keys.push(own("done_prefix", files::DONE_PREFIX));
+        }
+    }
     keys.push(own("redact", if scenario.redacts { "on" } else { "off" }));
     keys.push(own("own_reads", if scenario.summarises { "summary" } else { "keep" }));
     keys
@@ -169,6 +179,8 @@ fn enter_trail(world: &World, house: &House) {
     for refused in &mut state.refused {
         *refused = (0..world.scenario.refused).map(|_| dice.pick(&hashes)).collect();
     }
+    let refused: Vec<EventHash> = state.files.refused().collect();
+    state.refused[0].extend(refused);
     if world.scenario.oversized {
         let id = format!("oversized-{}", world.scenario.seed);
         // Base 64 of noise: a quarter is all that packing takes off.
@@ -217,6 +229,7 @@ enum Act {
     PutPositionsBack(Bytes),
     Rotate,
     ReplaceToken,
+    PutFile(usize),
     Delete(String),
     Show(String),
 }
@@ -235,6 +248,9 @@ async fn drive(deployment: &Arc<Deployment>) {
     plan(&mut agenda, start() + dice.seconds(60, 240), Act::Ring);
     for (at, happening) in &scenario.happenings {
         plan(&mut agenda, *at, Act::Happen(happening.clone()));
+    }
+    for (number, file) in world.state().files.iter().enumerate() {
+        plan(&mut agenda, file.at, Act::PutFile(number));
     }
     if scenario.signs {
         plan(&mut agenda, start() + TOKEN_ROTATION, Act::Rotate);
@@ -298,7 +314,9 @@ async fn drive(deployment: &Arc<Deployment>) {
                 plan(&mut agenda, until, Act::Show(id));
             }
             Act::Happen(happening) => happen(deployment, &happening),
-            Act::PutPositionsBack(_) | Act::ReplaceToken | Act::Delete(_) | Act::Show(_) => finish(deployment, act),
+            Act::PutPositionsBack(_) | Act::ReplaceToken | Act::PutFile(_) | Act::Delete(_) | Act::Show(_) => {
+                finish(deployment, act);
+            }
         }
     }
     let now = world.now();
@@ -329,6 +347,7 @@ fn finish(deployment: &Deployment, act: Act) {
             state.tally.condition(Condition::CompartmentDeleted);
             state.deleted.push(id);
         }
+        Act::PutFile(number) => files::put(world, &house.cloud, number),
         Act::Show(id) => house.cloud.tenancy().set_accessible(&id, true),
         Act::Ring | Act::Happen(_) | Act::Rotate => {}
     }
@@ -430,7 +449,7 @@ async fn settle(deployment: &Arc<Deployment>) {
         ring(deployment, dice).await;
         house.wait(pace).await;
         let is_late = world.now().duration_since(calm) >= SETTLED_AFTER;
-        if is_late && house.cloud.topics().pending() == 0 && is_idle(house) {
+        if is_late && house.cloud.topics().pending() == 0 && house.cloud.events().pending() == 0 && is_idle(house) {
             // What is still on its way comes within a second.
             tokio::time::sleep(Duration::from_secs(1)).await;
             if is_idle(house) {
@@ -448,6 +467,7 @@ fn is_idle(house: &House) -> bool {
 fn check(deployment: &Deployment, state: &mut State) {
     let (world, house) = (&deployment.world, &deployment.house);
     proof::check(world, house, state);
+    files::check(world, &house.cloud, state);
     for folder in ["owed/", "held/"] {
         for name in house.objects(folder) {
             state.tally.violation(Violation::StillOwed, || name);
@@ -502,6 +522,7 @@ fn check(deployment: &Deployment, state: &mut State) {
                         });
                     }
                 }
+                None if place == 0 && state.files.knows(arrival.hash) => {}
                 None => {
                     let raw = world.collectors()[place].raw(arrival.index).unwrap_or_default();
                     if let Some(count) = proof::counted(&raw) {

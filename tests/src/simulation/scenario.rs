@@ -74,6 +74,23 @@ pub struct Scenario {
     pub page_max_bytes: usize,
     /// What a topic takes a minute.
     pub publishes_max_per_minute: usize,
+    /// How many log files land in their bucket.
+    pub log_files: usize,
+    /// What becomes of those that are delivered.
+    pub after_success: AfterSuccess,
+    /// The timeout of decode.
+    pub decode_timeout_secs: u32,
+}
+
+/// What becomes of a log file that is delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AfterSuccess {
+    /// It stays.
+    Keep,
+    /// It is deleted.
+    Delete,
+    /// It is moved.
+    Move,
 }
 
 /// A kind of fault, for a while.
@@ -279,6 +296,9 @@ impl Scenario {
             gap_every: dice.pick(&[None, None, Some(2), Some(5)]),
             page_max_bytes: dice.pick(&[1 << 20, 1 << 20, 5_000]),
             publishes_max_per_minute: dice.pick(&[60, 60, 60, 25]),
+            log_files: 0,
+            after_success: AfterSuccess::Keep,
+            decode_timeout_secs: 300,
         };
         if scenario.signs {
             // A signature costs ten times as much as the call that it is for.
@@ -311,7 +331,26 @@ impl Scenario {
             }
         }
         scenario.draw_happenings(dice);
+        scenario.draw_log_files();
         scenario
+    }
+
+    /// Every second seed has log files, and often a while in which many of their events are lost. Dice of their own: what
+    /// they are must not depend on what else a seed is about.
+    fn draw_log_files(&mut self) {
+        let dice = &mut Dice::new(self.seed, 6);
+        if !dice.chance(0.5) {
+            return;
+        }
+        self.log_files = dice.between(3, 9) as usize;
+        self.after_success = dice.pick(&[AfterSuccess::Keep, AfterSuccess::Delete, AfterSuccess::Move]);
+        self.decode_timeout_secs = dice.pick(&[30, 45, 120, 300]);
+        if dice.chance(0.5) {
+            let mut spell = self.spell(dice, FaultKind::NotificationLost);
+            (spell.from, spell.until) = self.while_in(dice, 30, 120);
+            (spell.operation, spell.chance) = (Some("EmitEvent"), 0.5);
+            self.spells.push(spell);
+        }
     }
 
     fn spell(&self, dice: &mut Dice, kind: FaultKind) -> Spell {

@@ -13,6 +13,10 @@ pub struct Tally {
     pub seeds: u64,
     /// Events that had to arrive, times destinations.
     pub events: u64,
+    /// Log files.
+    pub files: u64,
+    /// Their records that had to arrive.
+    pub file_records: u64,
     /// Arrivals beyond the first.
     pub duplicates: u64,
     /// Wire calls of the functions.
@@ -70,6 +74,8 @@ impl Tally {
     pub fn add(&mut self, other: &Self) {
         self.seeds += other.seeds;
         self.events += other.events;
+        self.files += other.files;
+        self.file_records += other.file_records;
         self.duplicates += other.duplicates;
         self.wire_calls += other.wire_calls;
         self.calls += other.calls;
@@ -85,10 +91,12 @@ impl Tally {
         let faults = named(FaultKind::ALL, |kind| kind.name(), &self.faults);
         let conditions = named(Condition::ALL, |kind| kind.name(), &self.conditions);
         let recoveries = named(Recovery::ALL, |kind| kind.name(), &self.recoveries);
-        let per_million = self.duplicates as f64 * 1e6 / (self.events as f64).max(1.0);
+        let per_million = self.duplicates as f64 * 1e6 / ((self.events + self.file_records) as f64).max(1.0);
         let mut report = json!({
             "seeds": self.seeds,
             "events": self.events,
+            "files": self.files,
+            "file_records": self.file_records,
             "runs": self.runs,
             "calls": self.calls,
             "wire_calls": self.wire_calls,

@@ -11,6 +11,11 @@ use super::{fault::FaultKind, scenario::Spell, world::World};
 pub fn install(world: &Arc<World>, cloud: &LocalOci) {
     for spell in &world.scenario.spells {
         if let Some(effect) = of_the_cloud(spell) {
+            // What befalls doorbells befalls the events of objects, too.
+            if spell.operation == Some("PublishMessage") && is_of_deliveries(&effect) {
+                let spell = Spell { operation: Some("EmitEvent"), ..spell.clone() };
+                on_the_cloud(world, cloud, spell, effect.clone());
+            }
             on_the_cloud(world, cloud, spell.clone(), effect);
         } else if let Some(fault) = of_the_collector(spell) {
             let (collector, spell) = (&world.collectors()[spell.destination], spell.clone());
@@ -34,6 +39,10 @@ fn on_the_cloud(world: &Arc<World>, cloud: &LocalOci, spell: Spell, effect: Effe
         operation.name() != "Gateway" && (least == 0 || messages(&call.body) >= least) && world.strikes(&spell)
     });
     cloud.faults().inject(rule.with(effect));
+}
+
+fn is_of_deliveries(effect: &Effect) -> bool {
+    matches!(effect, Effect::LoseDelivery | Effect::DelayDelivery(_) | Effect::DoubleDelivery | Effect::Reorder)
 }
 
 /// How many messages a put holds.

@@ -10,6 +10,7 @@ use super::{
     book::Book,
     dice::Dice,
     fault::FaultKind,
+    files::Files,
     mutant::Mutant,
     scenario::{Scenario, Spell},
     tally::Tally,
@@ -36,6 +37,8 @@ pub struct World {
 pub struct State {
     /// The truth.
     pub book: Book,
+    /// The log files.
+    pub files: Files,
     /// The counters.
     pub tally: Tally,
     /// What each destination refuses for good.
@@ -61,6 +64,7 @@ impl World {
             ["splunk", "second"].into_iter().take(scenario.destinations).map(str::to_owned).collect();
         let state = State {
             book: Book::new(destinations.len()),
+            files: Files::draw(&scenario),
             tally: Tally::default(),
             refused: vec![Vec::new(); destinations.len()],
             positions_missing: None,
