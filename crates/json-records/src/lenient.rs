@@ -156,6 +156,13 @@ impl LenientSplitter {
         self.walk(false, out);
     }
 
+    /// Gives `out` the items that are whole and have not been looked at, where nothing more will come and yet the file is
+    /// not known to end here. Else they come with later chunks.
+    pub fn flush(&mut self, out: &mut impl FnMut(Item<'_>)) {
+        self.wanted = 0;
+        self.walk(false, out);
+    }
+
     /// States that the file has ended, and gives out what is left. The answer is whether a top-level array was still open:
     /// something may be missing behind the last item then.
     pub fn finish(&mut self, out: &mut impl FnMut(Item<'_>)) -> bool {
@@ -201,6 +208,8 @@ impl LenientSplitter {
                 }
             };
             if let (Some(reason), Some(bytes)) = (set_aside, rest.get(..length).filter(|bytes| !bytes.is_empty())) {
+                // White space behind it lies between items; behind a piece it may be part of the whole.
+                let bytes = if reason == NoRecord::TooLarge { bytes } else { trimmed(bytes) };
                 out(Item::SetAside { reason, bytes });
             }
             self.read += length;
@@ -222,9 +231,13 @@ impl LenientSplitter {
             b'[' if !self.in_array => return Look::Array { begins: true },
             b']' if self.in_array => return Look::Array { begins: false },
             b'}' | b']' => Look::SetAside(NoRecord::Broken, 1),
-            b'{' | b'[' | b'"' => look_at_value(rest, is_end),
+            b'{' | b'[' | b'"' => {
+                // No byte beyond the limit is looked at, so that the outcome does not depend on how many have come.
+                let within = rest.get(..=self.record_max_bytes);
+                look_at_value(within.unwrap_or(rest), is_end && within.is_none())
+            }
             _ if rest.starts_with(BYTE_ORDER_MARK) => return Look::Between(BYTE_ORDER_MARK.len()),
-            _ if BYTE_ORDER_MARK.starts_with(rest) && !is_end => Look::Unfinished,
+            _ if BYTE_ORDER_MARK.starts_with(rest) && !is_end => return Look::Unfinished,
             _ => self.look_at_word(rest, is_end),
         };
         let is_over = match look {
@@ -272,6 +285,12 @@ impl LenientSplitter {
     }
 }
 
+/// Without JSON's white space at the end.
+fn trimmed(bytes: &[u8]) -> &[u8] {
+    let end = bytes.iter().rposition(|byte| !matches!(byte, b' ' | b'\t' | b'\r' | b'\n'));
+    end.and_then(|end| bytes.get(..=end)).unwrap_or(bytes)
+}
+
 /// Looks at an object, a text, or an array within an array.
 fn look_at_value(rest: &[u8], is_end: bool) -> Look {
     let mut values = Deserializer::from_slice(rest).into_iter::<&RawValue>();
@@ -315,8 +334,7 @@ fn place_of(error: &serde_json::Error, rest: &[u8]) -> usize {
 fn no_json(rest: &[u8], length: usize) -> Look {
     let bytes = rest.get(..length).unwrap_or(rest);
     let reason = if std::str::from_utf8(bytes).is_err() { NoRecord::NotUtf8 } else { NoRecord::Broken };
-    // White space is between items; a form feed is none.
-    Look::SetAside(reason, bytes.trim_ascii_end().len().max(1))
+    Look::SetAside(reason, bytes.len())
 }
 
 fn is_json(bytes: &[u8]) -> bool {

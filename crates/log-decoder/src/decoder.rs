@@ -125,6 +125,14 @@ impl Decoder {
     /// # Errors
     /// Where the file cannot be read on; then no more of it may be given.
     pub fn step(&mut self, input: &[u8], out: &mut impl FnMut(Item<'_>)) -> Result<Step, Damage> {
+        let step = self.step_on(input, out);
+        if step.is_err() {
+            self.flush(out);
+        }
+        step
+    }
+
+    fn step_on(&mut self, input: &[u8], out: &mut impl FnMut(Item<'_>)) -> Result<Step, Damage> {
         let step = match &mut self.state {
             State::Start(head) => {
                 let taken = input.len().min(HEAD_BYTES - head.len());
@@ -153,16 +161,23 @@ impl Decoder {
     /// # Errors
     /// Where something is missing.
     pub fn finish(&mut self, out: &mut impl FnMut(Item<'_>)) -> Result<(), Damage> {
+        let finished = self.finish_on(out);
+        if finished.is_err() {
+            self.flush(out);
+        }
+        finished
+    }
+
+    /// The whole records before a place of damage are part of the file.
+    fn flush(&mut self, out: &mut impl FnMut(Item<'_>)) {
+        let (mut items, skip) = (self.items, self.skip);
+        self.splitter.flush(&mut counted(&mut items, skip, out));
+        self.items = items;
+    }
+
+    fn finish_on(&mut self, out: &mut impl FnMut(Item<'_>)) -> Result<(), Damage> {
         if let State::Start(_) = self.state {
             self.begin(out)?;
-        }
-        // The inflater may keep what its last bits stand for until it is asked again.
-        let mut before = None;
-        while let State::Member { .. } = self.state
-            && before != Some(self.inflated)
-        {
-            before = Some(self.inflated);
-            self.inflate(&[], out)?;
         }
         match self.state {
             State::Between { first: None, .. } | State::Plain => {}
@@ -186,7 +201,7 @@ impl Decoder {
         };
         let mut rest = head.as_slice();
         while !rest.is_empty() {
-            let step = self.step(rest, out)?;
+            let step = self.step_on(rest, out)?;
             rest = rest.get(step.taken..).unwrap_or_default();
         }
         Ok(())
