@@ -13,8 +13,9 @@ use crate::{
     source::{CannotRead, RANGE_BYTES, Source},
 };
 
-/// Bytes of records in a batch: two bodies of Splunk's usual size, with room for their envelopes.
-const BATCH_BYTES: usize = 1_600_000;
+/// Bytes of records in a batch: one body of Splunk's usual size, with room for the envelopes. Two batches and a body are in
+/// memory at once.
+const BATCH_BYTES: usize = 800_000;
 
 /// Bytes of records that lie together: small enough that the allocator gives the same memory again.
 const ARENA_BYTES: usize = 256 * 1024;
@@ -42,7 +43,7 @@ pub(crate) struct Batch {
     /// Why it holds no more.
     pub(crate) end: End,
     /// Bytes of what is sent and of what is no record.
-    bytes: usize,
+    pub(crate) bytes: usize,
 }
 
 /// Bytes that are no record.

@@ -23,6 +23,11 @@ use crate::{
 /// So many holders that ended without a word, and records are sent one by one, until what ends them stands alone.
 const ATTEMPTS_TOGETHER: u32 = 2;
 
+/// Bytes of records, and seconds, after which the ledger is told what is settled: each time costs a signature and a request,
+/// and what it is not told is sent again if the process is killed.
+const NOTE_BYTES: usize = 5_000_000;
+const NOTE_AFTER: Duration = Duration::from_secs(5);
+
 /// Letters written at once.
 const LETTERS_AT_ONCE: usize = 8;
 
@@ -83,7 +88,7 @@ pub(crate) async fn work(
     is_first: bool,
     done: &mut Done,
 ) -> Result<Outcome, Failure> {
-    let mut work = Work { app, held, until, deadline, done, slow_down: false };
+    let mut work = Work { app, held, until, deadline, done, slow_down: false, unnoted_bytes: 0, noted: Instant::now() };
     let from = (work.held.body.done, work.held.body.kept.clone());
     let outcome = work.run().await;
     match &outcome {
@@ -121,6 +126,9 @@ struct Work<'a> {
     deadline: Deadline,
     done: &'a mut Done,
     slow_down: bool,
+    /// Bytes of settled records that the ledger does not know of.
+    unnoted_bytes: usize,
+    noted: Instant,
 }
 
 impl Work<'_> {
@@ -145,13 +153,18 @@ impl Work<'_> {
             let end = std::mem::take(&mut batch.end);
             let next = match end {
                 End::Full => {
-                    let (settled, next) = tokio::join!(self.settle(&batch, false), filler.fill(until, deadline));
+                    self.unnoted_bytes += batch.bytes;
+                    let may_wait = self.unnoted_bytes < NOTE_BYTES && self.noted.elapsed() < NOTE_AFTER;
+                    let (settled, next) = tokio::join!(self.settle(&batch, may_wait), filler.fill(until, deadline));
                     match settled? {
                         Sent::All => {}
                         Sent::OutOfTime => return Ok(Outcome::HandedOn),
                         Sent::TakenAway => return Ok(Outcome::TakenAway),
                     }
                     if Instant::now() >= until {
+                        if self.unnoted_bytes > 0 && !self.note().await? {
+                            return Ok(Outcome::TakenAway);
+                        }
                         // The next batch may take longer than is left; another call reads it again.
                         return Ok(Outcome::HandedOn);
                     }
@@ -188,18 +201,24 @@ impl Work<'_> {
         }
     }
 
-    /// Sends a batch and notes in the receipt what of it is settled; not where all is and the receipt `ends_here`.
-    async fn settle(&mut self, batch: &Batch, ends_here: bool) -> Result<Sent, Failure> {
+    /// Sends a batch and notes in the receipt what of it is settled; where all is, that `may_wait`.
+    async fn settle(&mut self, batch: &Batch, may_wait: bool) -> Result<Sent, Failure> {
         let sent = self.send(batch).await;
         match sent {
-            Ok(Sent::All) if ends_here => return Ok(Sent::All),
+            Ok(Sent::All) if may_wait => return Ok(Sent::All),
             Ok(Sent::TakenAway) => return Ok(Sent::TakenAway),
             Ok(Sent::All | Sent::OutOfTime) | Err(_) => {}
         }
         // Also of a batch of which only part was taken: that part must not be sent again.
-        let is_ours = self.held.note(self.app, self.deadline).await;
+        let is_ours = self.note().await;
         let sent = sent?;
         Ok(if is_ours? { sent } else { Sent::TakenAway })
+    }
+
+    async fn note(&mut self) -> Result<bool, ledger::Error> {
+        let is_ours = self.held.note(self.app, self.deadline).await?;
+        (self.unnoted_bytes, self.noted) = (0, Instant::now());
+        Ok(is_ours)
     }
 
     /// Sends a batch; the body then says how much of it is settled. On an error that is part of it.

@@ -8,6 +8,9 @@ use flate2::{Compression, write::GzEncoder};
 use super::Dialect;
 use crate::{Outcome, Record};
 
+/// Records that are looked at to tell how long a body becomes.
+const ROOM_RECORDS: usize = 10_000;
+
 /// One request's content; it holds at least one event.
 pub(crate) struct Body {
     /// As they are sent.
@@ -45,6 +48,9 @@ impl<'a, D: Dialect> BodyMaker<'a, D> {
         outcomes: &mut [Outcome],
     ) -> Option<Body> {
         self.plain.clear();
+        // At once, for a buffer that grows copies what it holds; envelopes may make it grow yet.
+        let bytes: usize = records.iter().skip(from).map(|record| record.raw.len() + 1).take(ROOM_RECORDS).sum();
+        self.plain.reserve(bytes.min(max_bytes));
         let mut members = Vec::new();
         let mut next = records.len();
         for (index, (record, outcome)) in records.iter().zip(outcomes.iter_mut()).enumerate().skip(from) {
