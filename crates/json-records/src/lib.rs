@@ -4,7 +4,11 @@
 //! stay as they are. The objects may follow each other with any white space or none, one or several a line or spread over
 //! lines, or lie as the elements of top-level arrays; a byte-order mark at the start is skipped.
 //!
-//! It looks at strings, braces and brackets and nothing else. It does not check the grammar inside a record (`{"a" 1}`
+//! There are two ways to cut. The [`Splitter`] is for what a service answers: the first byte that does not fit ends it. The
+//! [`LenientSplitter`] is for files that anybody may have written: it checks each record's grammar and UTF-8, sets aside
+//! what is none, and reads on.
+//!
+//! The splitter looks at strings, braces and brackets and nothing else. It does not check the grammar inside a record (`{"a" 1}`
 //! passes), nor its UTF-8: who needs that proof parses the record. It does no I/O and keeps no more than one unfinished
 //! record. [`minify`] takes the white space between tokens away, for formats that want one record a line.
 //!
