@@ -417,7 +417,7 @@ async fn a_short_call_hands_the_rest_on_and_nothing_is_sent_twice() {
     // Each post takes a while; a call has time for some of them.
     house.splunk.inject(HecFault::Slow(Duration::from_secs(4)), None);
     let call = |body: Bytes| {
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + Duration::from_secs(30);
         decode::handle(&house.decode, Invocation::direct(body, deadline))
     };
     let reply = call(event).await;
