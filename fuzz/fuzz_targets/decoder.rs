@@ -7,8 +7,8 @@ use log_decoder::{Damage, Decoder, Item, Limits};
 type Items = Vec<(bool, Vec<u8>)>;
 
 fn feed(decoder: &mut Decoder, file: &[u8], chunk_bytes: usize, items: &mut Items) -> Result<(), Damage> {
-    let mut out = |item: Item<'_>| match item {
-        Item::Record(bytes) => items.push((true, bytes.to_vec())),
+    let mut out = |item: Item| match item {
+        Item::Record { bytes, .. } => items.push((true, bytes.to_vec())),
         Item::SetAside { bytes, .. } => items.push((false, bytes.to_vec())),
     };
     for chunk in file.chunks(chunk_bytes) {
@@ -25,8 +25,8 @@ fn feed(decoder: &mut Decoder, file: &[u8], chunk_bytes: usize, items: &mut Item
 }
 
 fn finish(decoder: &mut Decoder, items: &mut Items) -> Result<(), Damage> {
-    decoder.finish(&mut |item: Item<'_>| match item {
-        Item::Record(bytes) => items.push((true, bytes.to_vec())),
+    decoder.finish(&mut |item: Item| match item {
+        Item::Record { bytes, .. } => items.push((true, bytes.to_vec())),
         Item::SetAside { bytes, .. } => items.push((false, bytes.to_vec())),
     })
 }

@@ -1,7 +1,8 @@
 //! Any bytes through the lenient splitter: nothing is lost, records are objects, and chunks make no difference.
 #![no_main]
 
-use json_records::{Item, LenientSplitter, Limits};
+use bytes::BytesMut;
+use json_records::{Item, LenientSplitter, Limits, minify};
 use libfuzzer_sys::fuzz_target;
 
 type Items = Vec<(bool, Vec<u8>)>;
@@ -9,8 +10,15 @@ type Items = Vec<(bool, Vec<u8>)>;
 fn split(limits: Limits, chunks: &[&[u8]]) -> (Items, bool) {
     let mut splitter = LenientSplitter::new(limits);
     let mut items = Vec::new();
-    let mut out = |item: Item<'_>| match item {
-        Item::Record(bytes) => items.push((true, bytes.to_vec())),
+    let mut out = |item: Item| match item {
+        Item::Record { bytes, is_compact } => {
+            if is_compact {
+                let mut minified = BytesMut::new();
+                minify(&bytes, &mut minified);
+                assert_eq!(minified, bytes);
+            }
+            items.push((true, bytes.to_vec()));
+        }
         Item::SetAside { bytes, .. } => items.push((false, bytes.to_vec())),
     };
     for chunk in chunks {

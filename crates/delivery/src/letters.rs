@@ -6,7 +6,7 @@ use std::slice;
 use jiff::{Timestamp, civil::Date};
 use ledger::{Buried, DeadLetter};
 use pipeline::{Whole, reduced};
-use siem_sinks::{Outcome, Record, SinkFailure};
+use siem_sinks::{Outcome, Proven, Record, SinkFailure};
 use workbench::Deadline;
 
 use crate::{CannotSetUp, Parties, persist};
@@ -92,7 +92,8 @@ impl Letters<'_> {
         let Parties { client, ledger, target } = self.parties;
         let Buried { object, sha256 } = buried;
         let whole = Whole { reason, sha256, bucket: ledger.bucket_name(), object };
-        let summary = Record { raw: reduced(&record.raw, &whole), region: record.region.clone(), is_valid: false };
+        let summary =
+            Record { raw: reduced(&record.raw, &whole), region: record.region.clone(), proven: Proven::Nothing };
         let delivery = target.deliver(client, slice::from_ref(&summary), self.setting_aside).await?;
         match delivery.outcomes.first() {
             Some(Outcome::Taken) => Ok(()),

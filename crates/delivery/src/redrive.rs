@@ -13,7 +13,7 @@ use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 use ledger::{DeadLetter, LetterEntry, Versioned};
 use serde::Serialize;
-use siem_sinks::{Outcome, Record};
+use siem_sinks::{Outcome, Proven, Record};
 use tokio::time::{Instant, sleep_until};
 use workbench::Deadline;
 
@@ -176,7 +176,7 @@ impl Redrive<'_> {
         let record = |letter: &Versioned<DeadLetter>| Record {
             raw: letter.value.record.clone(),
             region: letter.value.region.as_deref().map(Arc::from),
-            is_valid: false,
+            proven: Proven::Nothing,
         };
         let records: Vec<Record> = letters.iter().map(record).collect();
         let Parties { client, target, .. } = self.parties;

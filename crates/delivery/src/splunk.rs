@@ -50,6 +50,8 @@ fn longer_than_truncate(records: &[Record]) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use siem_sinks::Proven;
+
     use super::*;
 
     #[test]
@@ -57,7 +59,7 @@ mod tests {
         let records = [9_999, 10_000, 10_001, 200_000].map(|bytes| Record {
             raw: vec![b'x'; bytes].into(),
             region: None,
-            is_valid: false,
+            proven: Proven::Nothing,
         });
         assert_eq!(longer_than_truncate(&records), 2);
         let props = include_str!("../../../splunk/props.conf");

@@ -2,24 +2,35 @@
 
 use std::fmt;
 
+use bytes::{Buf, Bytes};
 use memchr::{memchr, memchr3};
 use serde_json::{Deserializer, error::Category, value::RawValue};
 
-use crate::{Limits, extent::Extent};
+use crate::{
+    Limits,
+    buffer::Buffer,
+    extent::Extent,
+    quick::{self, Object},
+};
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// What a file holds, in the order of its bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Item<'a> {
-    /// One JSON object, byte for byte. Its grammar and its UTF-8 have been checked.
-    Record(&'a [u8]),
+#[derive(Clone, PartialEq, Eq)]
+pub enum Item {
+    /// One JSON object. Its grammar and its UTF-8 have been checked.
+    Record {
+        /// Byte for byte. They share their memory with what was read around them.
+        bytes: Bytes,
+        /// Whether it surely has no white space between its tokens.
+        is_compact: bool,
+    },
     /// Bytes that are no record.
     SetAside {
         /// Why.
         reason: NoRecord,
         /// What stands there, byte for byte.
-        bytes: &'a [u8],
+        bytes: Bytes,
     },
 }
 
@@ -72,9 +83,7 @@ pub struct Place {
 /// number of times: what is broken far behind again and again is set aside up to there, records within it and all.
 pub struct LenientSplitter {
     record_max_bytes: usize,
-    /// What has arrived; from `read` on it is not given out yet.
-    buffer: Vec<u8>,
-    read: usize,
+    buffer: Buffer,
     /// With fewer bytes than this the next item need not be looked at again: each look costs its whole length.
     wanted: usize,
     in_array: bool,
@@ -94,8 +103,8 @@ enum Look {
     Between(usize),
     /// A top-level array begins or ends, one byte.
     Array { begins: bool },
-    /// A record of that length.
-    Record(usize),
+    /// A record.
+    Record(Object),
     /// So many bytes that are none.
     SetAside(NoRecord, usize),
     /// The same, and how far it was looked to tell.
@@ -112,8 +121,7 @@ impl LenientSplitter {
     pub fn new(limits: Limits) -> Self {
         Self {
             record_max_bytes: limits.record_max_bytes.max(1),
-            buffer: Vec::new(),
-            read: 0,
+            buffer: Buffer::default(),
             wanted: 0,
             in_array: false,
             piece: None,
@@ -124,14 +132,14 @@ impl LenientSplitter {
     /// At a place that another one reached.
     #[must_use]
     pub fn resume(limits: Limits, place: Place) -> Self {
-        Self { buffer: place.begun, in_array: place.in_array, ..Self::new(limits) }
+        Self { buffer: Buffer::from(place.begun), in_array: place.in_array, ..Self::new(limits) }
     }
 
     /// The place behind the last item that was given out; `None` amid what is too large, or where more than
     /// `begun_max_bytes` would have to be kept.
     #[must_use]
     pub fn place(&self, begun_max_bytes: usize) -> Option<Place> {
-        let begun = self.rest();
+        let begun = self.buffer.unread();
         let is_small = self.piece.is_none() && begun.len() <= begun_max_bytes;
         is_small.then(|| Place { in_array: self.in_array, begun: begun.to_vec() })
     }
@@ -145,50 +153,56 @@ impl LenientSplitter {
     /// How many bytes have been read that belong to no item yet.
     #[must_use]
     pub fn begun_bytes(&self) -> usize {
-        self.rest().len()
+        self.buffer.unread().len()
     }
 
     /// Gives `out` each item that `chunk` completes.
-    pub fn feed(&mut self, chunk: &[u8], out: &mut impl FnMut(Item<'_>)) {
-        self.buffer.drain(..self.read);
-        self.read = 0;
-        self.buffer.extend_from_slice(chunk);
+    pub fn feed(&mut self, chunk: &[u8], out: &mut impl FnMut(Item)) {
+        self.fill(chunk.len(), |room| {
+            room.copy_from_slice(chunk);
+            (chunk.len(), ())
+        });
+        self.cut(out);
+    }
+
+    /// Lets `write` put what comes next where it will be read, at most `most` bytes: it answers how many, and what else it
+    /// has to say. [`LenientSplitter::cut`] then gives out what that completes.
+    pub fn fill<T>(&mut self, most: usize, write: impl FnOnce(&mut [u8]) -> (usize, T)) -> T {
+        self.buffer.fill(most, write)
+    }
+
+    /// Gives `out` each item that has become whole.
+    pub fn cut(&mut self, out: &mut impl FnMut(Item)) {
         self.walk(false, out);
     }
 
     /// Gives `out` the items that are whole and have not been looked at, where nothing more will come and yet the file is
     /// not known to end here. Else they come with later chunks.
-    pub fn flush(&mut self, out: &mut impl FnMut(Item<'_>)) {
+    pub fn flush(&mut self, out: &mut impl FnMut(Item)) {
         self.wanted = 0;
         self.walk(false, out);
     }
 
     /// States that the file has ended, and gives out what is left. The answer is whether a top-level array was still open:
     /// something may be missing behind the last item then.
-    pub fn finish(&mut self, out: &mut impl FnMut(Item<'_>)) -> bool {
+    pub fn finish(&mut self, out: &mut impl FnMut(Item)) -> bool {
         self.wanted = 0;
         self.walk(true, out);
         std::mem::take(&mut self.in_array)
     }
 
-    fn rest(&self) -> &[u8] {
-        self.buffer.get(self.read..).unwrap_or_default()
-    }
-
-    fn walk(&mut self, is_end: bool, out: &mut impl FnMut(Item<'_>)) {
-        while let Some(rest) = self.buffer.get(self.read..).filter(|rest| !rest.is_empty()) {
-            if rest.len() < self.wanted {
-                return;
-            }
+    fn walk(&mut self, is_end: bool, out: &mut impl FnMut(Item)) {
+        let mut rest = self.buffer.share();
+        while !rest.is_empty() && rest.len() >= self.wanted {
             self.wanted = 0;
-            let (set_aside, length) = match self.look(rest, is_end) {
+            let (set_aside, length) = match self.look(&rest, is_end) {
                 Look::Between(length) => (None, length),
                 Look::Array { begins } => {
                     self.in_array = begins;
                     (None, 1)
                 }
-                Look::Record(length) => {
-                    out(Item::Record(rest.get(..length).unwrap_or(rest)));
+                Look::Record(Object { length, is_compact }) => {
+                    out(Item::Record { bytes: rest.slice(..length), is_compact });
                     (None, length)
                 }
                 Look::SetAside(reason, length) => (Some(reason), length),
@@ -204,23 +218,25 @@ impl LenientSplitter {
                 }
                 Look::Unfinished => {
                     self.wanted = (rest.len() * 2).min(self.record_max_bytes.saturating_add(1));
-                    return;
+                    break;
                 }
             };
-            if let (Some(reason), Some(bytes)) = (set_aside, rest.get(..length).filter(|bytes| !bytes.is_empty())) {
+            if let Some(reason) = set_aside.filter(|_| length > 0) {
+                let bytes = rest.slice(..length);
                 // White space behind it lies between items; behind a piece it may be part of the whole.
-                let bytes = if reason == NoRecord::TooLarge { bytes } else { trimmed(bytes) };
+                let bytes = if reason == NoRecord::TooLarge { bytes } else { trimmed(&bytes) };
                 out(Item::SetAside { reason, bytes });
             }
-            self.read += length;
+            rest.advance(length);
             self.patience = (self.patience + PATIENCE * length as u64).min(PATIENCE_AT_FIRST);
         }
+        self.buffer.keep(rest.len());
     }
 
     /// Looks at what begins at the start of `rest`.
     fn look(&self, rest: &[u8], is_end: bool) -> Look {
         if let Some(extent) = &self.piece {
-            return self.cut(rest, extent.clone(), is_end);
+            return self.piece(rest, extent.clone(), is_end);
         }
         let first = rest.first().copied().unwrap_or(b' ');
         let look = match first {
@@ -241,17 +257,17 @@ impl LenientSplitter {
             _ => self.look_at_word(rest, is_end),
         };
         let is_over = match look {
-            Look::Record(length) | Look::SetAside(_, length) | Look::InVain { length, .. } => {
+            Look::Record(Object { length, .. }) | Look::SetAside(_, length) | Look::InVain { length, .. } => {
                 length > self.record_max_bytes
             }
             Look::Unfinished => rest.len() > self.record_max_bytes,
             Look::Between(_) | Look::Array { .. } | Look::Piece(..) => false,
         };
-        if is_over { self.cut(rest, Extent::default(), is_end) } else { look }
+        if is_over { self.piece(rest, Extent::default(), is_end) } else { look }
     }
 
     /// Cuts a piece off what is longer than a record may be, which goes on as `extent` has it.
-    fn cut(&self, rest: &[u8], mut extent: Extent, is_end: bool) -> Look {
+    fn piece(&self, rest: &[u8], mut extent: Extent, is_end: bool) -> Look {
         let piece = rest.get(..self.record_max_bytes).unwrap_or(rest);
         match extent.read(piece) {
             // It ends soon, and yet all of the piece was looked at.
@@ -286,16 +302,23 @@ impl LenientSplitter {
 }
 
 /// Without JSON's white space at the end.
-fn trimmed(bytes: &[u8]) -> &[u8] {
+fn trimmed(bytes: &Bytes) -> Bytes {
     let end = bytes.iter().rposition(|byte| !matches!(byte, b' ' | b'\t' | b'\r' | b'\n'));
-    end.and_then(|end| bytes.get(..=end)).unwrap_or(bytes)
+    end.map_or_else(|| bytes.clone(), |end| bytes.slice(..=end))
 }
 
 /// Looks at an object, a text, or an array within an array.
 fn look_at_value(rest: &[u8], is_end: bool) -> Look {
+    let is_utf8 = |object: &Object| rest.get(..object.length).is_some_and(|text| std::str::from_utf8(text).is_ok());
+    // Nearly all that a log file holds.
+    if let Some(object) = quick::object(rest).filter(is_utf8) {
+        return Look::Record(object);
+    }
     let mut values = Deserializer::from_slice(rest).into_iter::<&RawValue>();
     match values.next() {
-        Some(Ok(value)) if rest.starts_with(b"{") => Look::Record(value.get().len()),
+        Some(Ok(value)) if rest.starts_with(b"{") => {
+            Look::Record(Object { length: value.get().len(), is_compact: false })
+        }
         Some(Ok(value)) => Look::SetAside(NoRecord::NotAnObject, value.get().len()),
         Some(Err(error)) if is_cut(&error, rest) && !is_end => Look::Unfinished,
         Some(Err(error)) => match Extent::default().read(rest) {
@@ -339,6 +362,16 @@ fn no_json(rest: &[u8], length: usize) -> Look {
 
 fn is_json(bytes: &[u8]) -> bool {
     serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok()
+}
+
+impl fmt::Debug for Item {
+    /// Without content: it may be confidential.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Record { bytes, .. } => f.debug_tuple("Record").field(&bytes.len()).finish(),
+            Self::SetAside { reason, bytes } => f.debug_tuple("SetAside").field(reason).field(&bytes.len()).finish(),
+        }
+    }
 }
 
 impl fmt::Debug for LenientSplitter {

@@ -24,11 +24,13 @@
 //! # Ok::<(), json_records::SplitError>(())
 //! ```
 
+mod buffer;
 mod error;
 mod extent;
 mod lenient;
 mod minify;
 mod outline;
+mod quick;
 mod splitter;
 
 pub use error::SplitError;

@@ -1,6 +1,7 @@
 //! Takes the white space between the tokens of a value away.
 
 use bytes::BytesMut;
+use wide::u8x16;
 
 /// As many bytes as a mask has bits.
 const BLOCK: usize = u64::BITS as usize;
@@ -46,13 +47,12 @@ struct Strings {
 impl Strings {
     /// A bit for each byte of the next block that is white space outside strings.
     fn blanks_outside(&mut self, block: &[u8; BLOCK]) -> u64 {
-        let is_blank = |byte| (byte == b' ') | (byte == b'\n') | (byte == b'\r') | (byte == b'\t');
-        let escaped = self.escaped_in(mask(block, |byte| byte == b'\\'));
-        let quotes = mask(block, |byte| byte == b'"') & !escaped;
+        let Masks { blanks, backslashes, quotes } = Masks::of(block);
+        let quotes = quotes & !self.escaped_in(backslashes);
         // The bit of a string's opening quote is set, that of its closing quote is not; both bytes are no blanks.
         let inside = prefix_xor(quotes) ^ self.inside;
         self.inside = 0_u64.wrapping_sub(inside >> (BLOCK - 1));
-        mask(block, is_blank) & !inside
+        blanks & !inside
     }
 
     /// A bit for each byte behind a backslash that is not escaped itself. Backslashes are rare: one after the other.
@@ -70,19 +70,30 @@ impl Strings {
     }
 }
 
-/// A bit for each byte that `is_wanted`, the first byte's lowest.
-#[inline(always)]
-fn mask(block: &[u8; BLOCK], is_wanted: impl Fn(u8) -> bool) -> u64 {
-    // Ones and zeros in a loop of their own, of which the compiler makes vector instructions.
-    let wanted = block.map(|byte| u8::from(is_wanted(byte)));
-    let (words, _) = wanted.as_chunks::<8>();
-    let mut mask = 0;
-    for (place, word) in words.iter().enumerate() {
-        // Moves the lowest bit of each byte into the highest byte, the first byte's lowest.
-        const GATHER: u64 = 0x0102_0408_1020_4080;
-        mask |= (u64::from_le_bytes(*word).wrapping_mul(GATHER) >> 56) << (8 * place);
+/// A bit for each byte of a block that is one of these, the first byte's lowest.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+struct Masks {
+    /// JSON's white space.
+    blanks: u64,
+    backslashes: u64,
+    quotes: u64,
+}
+
+impl Masks {
+    #[inline]
+    fn of(block: &[u8; BLOCK]) -> Self {
+        let mut masks = Self::default();
+        let (vectors, _) = block.as_chunks::<{ u8x16::LANES as usize }>();
+        for (number, vector) in vectors.iter().enumerate() {
+            let bytes = u8x16::new(*vector);
+            let is = |byte| bytes.simd_eq(u8x16::splat(byte));
+            let mask = |which: u8x16| u64::from(which.to_bitmask()) << (u8x16::LANES as usize * number);
+            masks.blanks |= mask(is(b' ') | is(b'\n') | is(b'\r') | is(b'\t'));
+            masks.backslashes |= mask(is(b'\\'));
+            masks.quotes |= mask(is(b'"'));
+        }
+        masks
     }
-    mask
 }
 
 /// Each bit becomes the exclusive or of itself and all lower ones.

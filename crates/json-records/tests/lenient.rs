@@ -15,8 +15,8 @@ type Got = (Option<NoRecord>, Vec<u8>);
 fn split(limits: Limits, chunks: &[&[u8]]) -> (Vec<Got>, bool) {
     let mut splitter = LenientSplitter::new(limits);
     let mut got = Vec::new();
-    let mut out = |item: Item<'_>| match item {
-        Item::Record(bytes) => got.push((None, bytes.to_vec())),
+    let mut out = |item: Item| match item {
+        Item::Record { bytes, .. } => got.push((None, bytes.to_vec())),
         Item::SetAside { reason, bytes } => got.push((Some(reason), bytes.to_vec())),
     };
     for chunk in chunks {
@@ -157,8 +157,8 @@ fn reading_goes_on_at_any_place_between_two_items() {
     for cut in 0..=stream.len() {
         let (head, tail) = stream.split_at(cut);
         let mut got: Vec<Got> = Vec::new();
-        let mut out = |item: Item<'_>| match item {
-            Item::Record(bytes) => got.push((None, bytes.to_vec())),
+        let mut out = |item: Item| match item {
+            Item::Record { bytes, .. } => got.push((None, bytes.to_vec())),
             Item::SetAside { reason, bytes } => got.push((Some(reason), bytes.to_vec())),
         };
         let mut early = LenientSplitter::new(ANY_SIZE);

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Bytes that one step inflates at most.
-const WINDOW_BYTES: usize = 64 * 1024;
+const WINDOW_BYTES: usize = 256 * 1024;
 
 /// Bytes of an unfinished record that a resume point carries at most; a member amid a longer one is none.
 const BEGUN_MAX_BYTES: usize = 32 * 1024;
@@ -71,10 +71,7 @@ enum State {
         first: Option<u8>,
         is_padding: bool,
     },
-    Member {
-        inflate: Box<Decompress>,
-        window: Box<[u8]>,
-    },
+    Member(Box<Decompress>),
 }
 
 impl Decoder {
@@ -124,7 +121,7 @@ impl Decoder {
     ///
     /// # Errors
     /// Where the file cannot be read on; then no more of it may be given.
-    pub fn step(&mut self, input: &[u8], out: &mut impl FnMut(Item<'_>)) -> Result<Step, Damage> {
+    pub fn step(&mut self, input: &[u8], out: &mut impl FnMut(Item)) -> Result<Step, Damage> {
         let step = self.step_on(input, out);
         if step.is_err() {
             self.flush(out);
@@ -132,7 +129,7 @@ impl Decoder {
         step
     }
 
-    fn step_on(&mut self, input: &[u8], out: &mut impl FnMut(Item<'_>)) -> Result<Step, Damage> {
+    fn step_on(&mut self, input: &[u8], out: &mut impl FnMut(Item)) -> Result<Step, Damage> {
         let step = match &mut self.state {
             State::Start(head) => {
                 let taken = input.len().min(HEAD_BYTES - head.len());
@@ -140,18 +137,22 @@ impl Decoder {
                 if head.len() == HEAD_BYTES {
                     self.begin(out)?
                 }
-                return Ok(Step { taken, has_more: matches!(self.state, State::Member { .. }) });
+                return Ok(Step { taken, has_more: matches!(self.state, State::Member(_)) });
             }
             State::Plain => {
                 let taken = input.len().min(WINDOW_BYTES);
                 self.offset += taken as u64;
                 let chunk = input.get(..taken).unwrap_or(input);
-                self.give(chunk, out)?;
+                self.splitter.fill(taken, |room| {
+                    room.copy_from_slice(chunk);
+                    (taken, ())
+                });
+                self.give(taken, out)?;
                 self.mark_plain();
                 Step { taken, has_more: false }
             }
             State::Between { .. } => self.look_for_member(input)?,
-            State::Member { .. } => self.inflate(input, out)?,
+            State::Member(_) => self.inflate(input, out)?,
         };
         Ok(step)
     }
@@ -160,7 +161,7 @@ impl Decoder {
     ///
     /// # Errors
     /// Where something is missing.
-    pub fn finish(&mut self, out: &mut impl FnMut(Item<'_>)) -> Result<(), Damage> {
+    pub fn finish(&mut self, out: &mut impl FnMut(Item)) -> Result<(), Damage> {
         let finished = self.finish_on(out);
         if finished.is_err() {
             self.flush(out);
@@ -169,20 +170,20 @@ impl Decoder {
     }
 
     /// The whole records before a place of damage are part of the file.
-    fn flush(&mut self, out: &mut impl FnMut(Item<'_>)) {
+    fn flush(&mut self, out: &mut impl FnMut(Item)) {
         let (mut items, skip) = (self.items, self.skip);
         self.splitter.flush(&mut counted(&mut items, skip, out));
         self.items = items;
     }
 
-    fn finish_on(&mut self, out: &mut impl FnMut(Item<'_>)) -> Result<(), Damage> {
+    fn finish_on(&mut self, out: &mut impl FnMut(Item)) -> Result<(), Damage> {
         if let State::Start(_) = self.state {
             self.begin(out)?;
         }
         match self.state {
             State::Between { first: None, .. } | State::Plain => {}
             State::Between { first: Some(_), .. } => return Err(Damage::Trailing { at: self.offset - 1 }),
-            State::Start(_) | State::Member { .. } => return Err(Damage::Truncated { at: self.offset }),
+            State::Start(_) | State::Member(_) => return Err(Damage::Truncated { at: self.offset }),
         }
         let (mut items, skip) = (self.items, self.skip);
         let is_open = self.splitter.finish(&mut counted(&mut items, skip, out));
@@ -191,7 +192,7 @@ impl Decoder {
     }
 
     /// The first bytes are there: as one piece they go where the rest goes.
-    fn begin(&mut self, out: &mut impl FnMut(Item<'_>)) -> Result<(), Damage> {
+    fn begin(&mut self, out: &mut impl FnMut(Item)) -> Result<(), Damage> {
         let State::Start(head) = &mut self.state else { return Ok(()) };
         let head = std::mem::take(head);
         self.state = match Format::of(&head) {
@@ -234,7 +235,7 @@ impl Decoder {
                 inflate
                     .decompress(GZIP, &mut [0; 1], FlushDecompress::None)
                     .map_err(|_| Damage::Corrupt { at: self.offset })?;
-                self.state = State::Member { inflate, window: vec![0; WINDOW_BYTES].into() };
+                self.state = State::Member(inflate);
             }
             _ => return Err(Damage::Trailing { at: self.offset - u64::from(first.is_some()) }),
         }
@@ -242,34 +243,32 @@ impl Decoder {
         Ok(Step { taken: 1, has_more: false })
     }
 
-    fn inflate(&mut self, input: &[u8], out: &mut impl FnMut(Item<'_>)) -> Result<Step, Damage> {
-        let State::Member { inflate, window } = &mut self.state else {
+    fn inflate(&mut self, input: &[u8], out: &mut impl FnMut(Item)) -> Result<Step, Damage> {
+        let State::Member(inflate) = &mut self.state else {
             return Ok(Step { taken: 0, has_more: false });
         };
         let (taken_before, given_before) = (inflate.total_in(), inflate.total_out());
-        let status = inflate.decompress(input, window, FlushDecompress::Sync);
-        // What was inflated before the damage is part of the file.
+        let (given, status) = self.splitter.fill(WINDOW_BYTES, |room| {
+            let status = inflate.decompress(input, room, FlushDecompress::Sync);
+            let given = usize::try_from(inflate.total_out() - given_before).unwrap_or_default();
+            (given, (given, status))
+        });
         let taken = usize::try_from(inflate.total_in() - taken_before).unwrap_or_default();
-        let given = usize::try_from(inflate.total_out() - given_before).unwrap_or_default();
         self.offset += taken as u64;
-        let window = std::mem::take(window);
-        self.give(window.get(..given).unwrap_or_default(), out)?;
+        // What was inflated before the damage is part of the file.
+        self.give(given, out)?;
         match status {
             Err(_) => return Err(Damage::Corrupt { at: self.offset }),
             Ok(Status::StreamEnd) => self.state = State::Between { first: None, is_padding: false },
-            Ok(Status::Ok | Status::BufError) => {
-                if let State::Member { window: place, .. } = &mut self.state {
-                    *place = window;
-                }
-            }
+            Ok(Status::Ok | Status::BufError) => {}
         }
-        let has_more = given == WINDOW_BYTES && matches!(self.state, State::Member { .. });
+        let has_more = given == WINDOW_BYTES && matches!(self.state, State::Member(_));
         Ok(Step { taken, has_more })
     }
 
-    /// Cuts what has been opened.
-    fn give(&mut self, opened: &[u8], out: &mut impl FnMut(Item<'_>)) -> Result<(), Damage> {
-        self.inflated += opened.len() as u64;
+    /// Cuts what has been opened; so many bytes are new.
+    fn give(&mut self, opened: usize, out: &mut impl FnMut(Item)) -> Result<(), Damage> {
+        self.inflated += opened as u64;
         if self.inflated > self.limits.inflated_max_bytes {
             return Err(Damage::TooLarge { max: self.limits.inflated_max_bytes });
         }
@@ -278,7 +277,7 @@ impl Decoder {
             return Err(Damage::Ratio { max: self.limits.ratio_max });
         }
         let (mut items, skip) = (self.items, self.skip);
-        self.splitter.feed(opened, &mut counted(&mut items, skip, out));
+        self.splitter.cut(&mut counted(&mut items, skip, out));
         self.items = items;
         Ok(())
     }
@@ -301,7 +300,7 @@ impl Decoder {
 }
 
 /// Counts what passes, and holds back what another reader has given out.
-fn counted<'a>(items: &'a mut u64, skip: u64, out: &'a mut impl FnMut(Item<'_>)) -> impl FnMut(Item<'_>) + 'a {
+fn counted<'a>(items: &'a mut u64, skip: u64, out: &'a mut impl FnMut(Item)) -> impl FnMut(Item) + 'a {
     move |item| {
         *items += 1;
         if *items > skip {

@@ -1,7 +1,7 @@
 //! Reads log files: the bytes of a file as they arrive, its records as soon as they are whole.
 //!
 //! A file is gzip, of any number of members, or plain text; its first bytes tell, not its name. What it holds is cut by
-//! [`json_records::LenientSplitter`]. Memory depends on neither the file's size nor its ratio: each step inflates 64 KiB at
+//! [`json_records::LenientSplitter`]. Memory depends on neither the file's size nor its ratio: each step inflates 256 KiB at
 //! most, and one unfinished record is kept.
 //!
 //! What is damaged, cut off, or larger than it may be ends with [`Damage`]; the whole records before that place are out. A
@@ -14,9 +14,9 @@
 //!
 //! let mut decoder = Decoder::new(Limits::default());
 //! let mut records = Vec::new();
-//! let mut out = |item: Item<'_>| {
-//!     if let Item::Record(record) = item {
-//!         records.push(record.to_vec());
+//! let mut out = |item: Item| {
+//!     if let Item::Record { bytes, .. } = item {
+//!         records.push(bytes.to_vec());
 //!     }
 //! };
 //! let mut rest: &[u8] = br#"{"a":1}{"b":2}"#;

@@ -16,9 +16,9 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-fn note<'a>(got: &'a mut Vec<Got>) -> impl FnMut(Item<'_>) + 'a {
+fn note<'a>(got: &'a mut Vec<Got>) -> impl FnMut(Item) + 'a {
     |item| match item {
-        Item::Record(bytes) => got.push((None, bytes.to_vec())),
+        Item::Record { bytes, .. } => got.push((None, bytes.to_vec())),
         Item::SetAside { reason, bytes } => got.push((Some(reason), bytes.to_vec())),
     }
 }

@@ -54,7 +54,9 @@ pub use self::{
     identity::{AccessLevel, Compartment, Identity, LifecycleState, RegionStatus, RegionSubscription, Tenancy},
     monitoring::{Metric, MetricEntry, Monitoring, NotPosted},
     notifications::{Notifications, PUBLISH_MAX_BYTES},
-    object_storage::{Bucket, Head, ListObjects, Listing, Object, ObjectSummary, Precondition, Put, Range, Renamed},
+    object_storage::{
+        Bucket, Head, ListObjects, Listing, Object, ObjectReader, ObjectSummary, Precondition, Put, Renamed,
+    },
     principal::{ApiKey, Principal, PrincipalError, Resource, SessionToken, Unsigned},
     retry::RetryPolicy,
     secrets::Secrets,

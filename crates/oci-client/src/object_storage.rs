@@ -2,12 +2,17 @@
 
 mod listing;
 
+mod reader;
+
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, header};
 use jiff::Timestamp;
 use serde::Serialize;
 
-pub use self::listing::{ListObjects, Listing, ObjectSummary};
+pub use self::{
+    listing::{ListObjects, Listing, ObjectSummary},
+    reader::ObjectReader,
+};
 use crate::{
     Client, Deadline, Error, Service,
     call::{Call, Content, Repeat},
@@ -59,15 +64,6 @@ pub struct Object {
     pub body: Bytes,
     /// The service's time as it answered; none where it gave none that can be right.
     pub date: Option<Timestamp>,
-}
-
-/// Some bytes of an object.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Range {
-    /// They.
-    pub body: Bytes,
-    /// Whether the object ends with them.
-    pub is_last: bool,
 }
 
 /// What is known of an object without reading it.
@@ -140,50 +136,11 @@ impl Bucket {
         Ok(Object { etag: answer.etag()?, date, body: answer.body })
     }
 
-    /// Reads the bytes of the version `etag` of an object from `offset` on, at most `length` of them; none behind its end.
-    /// May be repeated.
-    ///
-    /// # Errors
-    /// [`Error::is_object_not_found`] where there is none; [`Error::is_precondition_failed`] where it has another version;
-    /// [`Error::Decode`] where the answer is not the range that was asked for; else as the service answered.
+    /// Reads the version `etag` of an object from the byte `offset` on, as it arrives. Nothing is asked for yet.
     ///
     /// Source: Object Storage API reference, GetObject, `range` and `if-match`.
-    pub async fn get_range(
-        &self,
-        name: &str,
-        etag: &str,
-        offset: u64,
-        length: usize,
-        deadline: Deadline,
-    ) -> Result<Range, Error> {
-        const OPERATION: &str = "GetObject";
-        let mut call = self.call(OPERATION, Method::GET, self.object(OPERATION, name)?, Content::None, Repeat::Always);
-        call.headers.push(if_match(OPERATION, etag)?);
-        let last = offset.saturating_add(length.max(1) as u64 - 1);
-        let range = HeaderValue::try_from(format!("bytes={offset}-{last}"));
-        let range =
-            range.map_err(|_| Error::Invalid { operation: OPERATION, what: "a range that fits into no header" })?;
-        call.headers.push((header::RANGE, range));
-        let answer = match self.client.call(&call, length, deadline).await {
-            // Nothing lies at or behind that place, as in an empty object.
-            Err(error) if error.status() == Some(http::StatusCode::RANGE_NOT_SATISFIABLE) => {
-                return Ok(Range { body: Bytes::new(), is_last: true });
-            }
-            answer => answer?,
-        };
-        let told = answer.header(&header::CONTENT_RANGE).ok().map(str::to_owned);
-        match told.as_deref().map(content_range) {
-            Some(Some((from, total))) if from == offset => {
-                let is_last = offset + answer.body.len() as u64 >= total;
-                if answer.body.len() < length && !is_last {
-                    return Err(answer.unexpected("a range that is shorter than its content-range"));
-                }
-                Ok(Range { body: answer.body, is_last })
-            }
-            // Whoever passes the range over gives the object whole; it fitted into what was asked for.
-            None if offset == 0 => Ok(Range { body: answer.body, is_last: true }),
-            _ => Err(answer.unexpected("header content-range")),
-        }
+    pub fn read(&self, name: &str, etag: &str, offset: u64) -> ObjectReader {
+        ObjectReader::new(self.clone(), name, etag, offset)
     }
 
     /// Looks at an object without reading it. May be repeated.
@@ -333,13 +290,6 @@ impl Bucket {
         check_name(operation, name)?;
         Ok(self.target()?.part("o").value(name))
     }
-}
-
-/// The first byte and the object's length of `bytes 0-9/100`.
-fn content_range(value: &str) -> Option<(u64, u64)> {
-    let (range, total) = value.strip_prefix("bytes ")?.split_once('/')?;
-    let (from, _) = range.split_once('-')?;
-    Some((from.parse().ok()?, total.parse().ok()?))
 }
 
 fn if_match(operation: &'static str, etag: &str) -> Result<(HeaderName, HeaderValue), Error> {

@@ -13,13 +13,13 @@
 //! use std::{sync::Arc, time::Duration};
 //!
 //! use http_transport::{HttpTransport, TlsRoots};
-//! use siem_sinks::{HecConfig, Record, Sink, SplunkHec};
+//! use siem_sinks::{HecConfig, Proven, Record, Sink, SplunkHec};
 //!
 //! let transport = Arc::new(HttpTransport::new(&TlsRoots::default())?);
 //! let config = HecConfig::new("https://http-inputs-acme.splunkcloud.com".parse()?, "a token".to_owned().into());
 //! let splunk = SplunkHec::new(config, transport)?;
 //!
-//! let records = [Record { raw: r#"{"eventId":"93e7a143"}"#.into(), region: None, is_valid: false }];
+//! let records = [Record { raw: r#"{"eventId":"93e7a143"}"#.into(), region: None, proven: Proven::Nothing }];
 //! let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
 //! let delivery = splunk.deliver(&records, deadline).await;
 //! assert_eq!(delivery.outcomes.len(), records.len());
@@ -46,5 +46,5 @@ pub use error::{InvalidConfig, SinkFailure};
 pub use format::HecEnvelope;
 pub use logzio_bulk::{LogzioBulk, LogzioConfig};
 pub use settings::check_url;
-pub use sink::{Delivery, Outcome, Record, Sink};
+pub use sink::{Delivery, Outcome, Proven, Record, Sink};
 pub use splunk_hec::{HecConfig, SplunkHec};

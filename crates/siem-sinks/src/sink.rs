@@ -16,9 +16,20 @@ pub struct Record {
     pub raw: Bytes,
     /// Where it was fetched, for an audit event does not say so itself.
     pub region: Option<Arc<str>>,
-    /// Whether somebody has proven that `raw` is one JSON object in UTF-8; a sink that splices it into a body checks it
-    /// otherwise.
-    pub is_valid: bool,
+    /// What is known of `raw`, so that a sink that needs it does not look again.
+    pub proven: Proven,
+}
+
+/// What somebody has proven of a record.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Proven {
+    /// Nothing: a sink that splices it into a body checks it.
+    #[default]
+    Nothing,
+    /// It is one JSON object in UTF-8.
+    Object,
+    /// The same, and no white space stands between its tokens.
+    CompactObject,
 }
 
 impl std::fmt::Debug for Record {

@@ -4,20 +4,23 @@ use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
 use log_decoder::{Decoder, Item, NoRecord, ResumePoint};
-use siem_sinks::Record;
+use siem_sinks::{Proven, Record};
 use tokio::time::Instant;
 use workbench::Deadline;
 
 use crate::{
     select::Select,
-    source::{CannotRead, RANGE_BYTES, Source},
+    source::{CannotRead, Source},
 };
 
 /// Bytes of records in a batch: one body of Splunk's usual size, with room for the envelopes. Two batches and a body are in
 /// memory at once.
 const BATCH_BYTES: usize = 800_000;
 
-/// Bytes of records that lie together: small enough that the allocator gives the same memory again.
+/// Where a step gives less than this, it is copied: else a few records would hold all the memory that they were read in.
+const SHARED_MIN_BYTES: usize = 64 * 1024;
+
+/// Bytes of copies that lie together: small enough that the allocator gives the same memory again.
 const ARENA_BYTES: usize = 256 * 1024;
 
 /// Items in a batch, those that are left out among them.
@@ -98,12 +101,13 @@ impl<'a> Filler<'a> {
         Self { source, decoder, select, region, chunk: Bytes::new(), has_more: false, from, no_records_left }
     }
 
-    /// The next batch. It is filled until `until`; a range that is being read then may end later, at `deadline`.
+    /// The next batch. It is filled until `until`; bytes that are waited for then may come later, by `deadline`.
     pub(crate) async fn fill(&mut self, until: Instant, deadline: Deadline) -> Batch {
         let from = self.decoder.items().max(self.from);
         let mut filling = Filling {
             batch: Batch::default(),
             arena: BytesMut::new(),
+            step: Step::default(),
             next: from,
             no_records_left: self.no_records_left,
             ended_at: None,
@@ -120,7 +124,7 @@ impl<'a> Filler<'a> {
                 break End::Time;
             }
             if self.chunk.is_empty() && !self.has_more {
-                match self.source.next(RANGE_BYTES, deadline).await {
+                match self.source.next(deadline).await {
                     Ok(Some(chunk)) => self.chunk = chunk,
                     Ok(None) => match self.decoder.finish(&mut |item| filling.take(item, self.select, &self.region)) {
                         Ok(()) if filling.ended_at.is_some() => break End::Damage(TOO_MANY.to_owned()),
@@ -132,14 +136,16 @@ impl<'a> Filler<'a> {
             }
             match self.decoder.step(&self.chunk, &mut |item| filling.take(item, self.select, &self.region)) {
                 Ok(step) => {
+                    filling.end_step();
                     self.chunk.advance(step.taken);
                     self.has_more = step.has_more;
                 }
                 Err(damage) => break End::Damage(damage.to_string()),
             }
-            // A step opens little beside a range: whoever sends the batch before this one has its turn.
+            // A step is little beside what has been read: whoever sends the batch before this one has its turn.
             tokio::task::yield_now().await;
         };
+        filling.end_step();
         let mut batch = filling.batch;
         self.no_records_left = filling.no_records_left;
         batch.until = filling.ended_at.unwrap_or(filling.next);
@@ -149,11 +155,21 @@ impl<'a> Filler<'a> {
     }
 }
 
+/// What a step of the decoder has given so far, and where in the batch that begins.
+#[derive(Default, Clone, Copy)]
+struct Step {
+    bytes: usize,
+    first_record: usize,
+    first_piece: usize,
+}
+
 /// A batch that is being filled.
 struct Filling {
     batch: Batch,
-    /// One allocation holds the records of a batch, whatever their number.
+    /// One allocation holds many copies.
     arena: BytesMut,
+    /// What the step under way has given.
+    step: Step,
     /// The place of the next item.
     next: u64,
     no_records_left: u64,
@@ -162,17 +178,19 @@ struct Filling {
 }
 
 impl Filling {
-    fn take(&mut self, item: Item<'_>, select: &Select, region: &Option<Arc<str>>) {
+    fn take(&mut self, item: Item, select: &Select, region: &Option<Arc<str>>) {
         let place = self.next;
         self.next += 1;
         if self.ended_at.is_some() {
             return;
         }
         match item {
-            Item::Record(record) => match select.of(record) {
+            Item::Record { bytes, is_compact } => match select.of(&bytes) {
                 Some(sent) => {
-                    let raw = self.copy(sent);
-                    self.batch.records.push(Record { raw, region: region.clone(), is_valid: true });
+                    let raw = bytes.slice_ref(sent);
+                    self.count(raw.len());
+                    let proven = if is_compact { Proven::CompactObject } else { Proven::Object };
+                    self.batch.records.push(Record { raw, region: region.clone(), proven });
                     self.batch.places.push(place);
                 }
                 None => self.batch.left_out.push(place),
@@ -180,18 +198,35 @@ impl Filling {
             Item::SetAside { .. } if self.no_records_left == 0 => self.ended_at = Some(place),
             Item::SetAside { reason, bytes } => {
                 self.no_records_left -= 1;
-                let bytes = self.copy(bytes);
+                self.count(bytes.len());
                 self.batch.no_records.push(Piece { place, reason, bytes });
             }
         }
     }
 
-    fn copy(&mut self, bytes: &[u8]) -> Bytes {
-        if self.arena.capacity() < bytes.len() {
-            self.arena = BytesMut::with_capacity(ARENA_BYTES.max(bytes.len()));
-        }
-        self.batch.bytes += bytes.len();
-        self.arena.extend_from_slice(bytes);
-        self.arena.split().freeze()
+    fn count(&mut self, bytes: usize) {
+        self.batch.bytes += bytes;
+        self.step.bytes += bytes;
     }
+
+    /// A step is over: what it gave keeps the memory that it was read in only where it fills a good part of that.
+    fn end_step(&mut self) {
+        let Step { bytes, first_record, first_piece } = self.step;
+        if bytes < SHARED_MIN_BYTES {
+            let records = self.batch.records.iter_mut().skip(first_record).map(|record| &mut record.raw);
+            let pieces = self.batch.no_records.iter_mut().skip(first_piece).map(|piece| &mut piece.bytes);
+            for shared in records.chain(pieces) {
+                *shared = copy(&mut self.arena, shared);
+            }
+        }
+        self.step = Step { bytes: 0, first_record: self.batch.records.len(), first_piece: self.batch.no_records.len() };
+    }
+}
+
+fn copy(arena: &mut BytesMut, bytes: &[u8]) -> Bytes {
+    if arena.capacity() < bytes.len() {
+        *arena = BytesMut::with_capacity(ARENA_BYTES.max(bytes.len()));
+    }
+    arena.extend_from_slice(bytes);
+    arena.split().freeze()
 }

@@ -7,7 +7,7 @@ use workbench::Deadline;
 use crate::{
     App,
     file::{Body, Kept},
-    source::{CannotRead, RANGE_BYTES, Source},
+    source::{CannotRead, Source},
 };
 
 /// Copies what is still needed of a file, from where reading would go on, part by part, as far as there is time until
@@ -24,28 +24,26 @@ pub(crate) async fn keep(app: &App, body: &mut Body, until: Deadline, deadline: 
 async fn copy(app: &App, body: &Body, kept: &mut Kept, until: Deadline, deadline: Deadline) -> Result<(), CannotRead> {
     let (ledger, destination, key) = (&app.config.ledger, app.config.target.name(), body.file.key());
     let mut source = Source::at(app, body, kept.until);
+    let mut read = BytesMut::new();
     while !kept.is_whole && tokio::time::Instant::now() < until {
-        let Some(part) = part(&mut source, deadline).await? else {
-            kept.is_whole = true;
-            break;
-        };
+        let part = next_part(&mut source, &mut read, deadline).await?;
         let length = part.len();
-        ledger.keep_part(destination, &key, kept.until, part, deadline).await?;
+        if length > 0 {
+            ledger.keep_part(destination, &key, kept.until, part, deadline).await?;
+        }
         kept.until += length as u64;
         kept.is_whole = length < KEPT_PART_MAX_BYTES;
     }
     Ok(())
 }
 
-/// The next whole part; a shorter one is the last.
-async fn part(source: &mut Source<'_>, deadline: Deadline) -> Result<Option<Bytes>, CannotRead> {
-    let mut part = BytesMut::with_capacity(KEPT_PART_MAX_BYTES);
-    while part.len() < KEPT_PART_MAX_BYTES {
-        let room = KEPT_PART_MAX_BYTES - part.len();
-        match source.next(RANGE_BYTES.min(room), deadline).await? {
-            Some(range) => part.extend_from_slice(&range),
+/// The next part; one that is not full is the last. What was `read` behind it stays there.
+async fn next_part(source: &mut Source<'_>, read: &mut BytesMut, deadline: Deadline) -> Result<Bytes, CannotRead> {
+    while read.len() < KEPT_PART_MAX_BYTES {
+        match source.next(deadline).await? {
+            Some(bytes) => read.extend_from_slice(&bytes),
             None => break,
         }
     }
-    Ok(Some(part.freeze()).filter(|part| !part.is_empty()))
+    Ok(read.split_to(read.len().min(KEPT_PART_MAX_BYTES)).freeze())
 }

@@ -1,17 +1,15 @@
-//! A file's bytes, range by range: from its bucket, or from what is kept of it.
+//! A file's bytes as they arrive: from its bucket, or from what is kept of it.
 
 use bytes::Bytes;
-use oci_client::Bucket;
+use oci_client::ObjectReader;
 use percent_encoding::percent_decode_str;
+use pipeline::ObjectKey;
 use workbench::Deadline;
 
 use crate::{
     App,
-    file::{Body, File, Kept},
+    file::{Body, Kept},
 };
-
-/// Bytes of one range: some six times as many records, and a fraction of the memory that a function has.
-pub(crate) const RANGE_BYTES: usize = 1024 * 1024;
 
 /// Why a file cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -33,54 +31,51 @@ pub(crate) enum CannotRead {
 /// Reads one file from some place on.
 pub(crate) struct Source<'a> {
     app: &'a App,
-    bucket: Bucket,
-    file: File,
+    key: ObjectKey,
     kept: Option<Kept>,
-    /// The next byte to read.
-    offset: u64,
-    is_over: bool,
+    from: From,
+}
+
+enum From {
+    Bucket(Box<ObjectReader>),
+    /// What is kept of it, from that byte of the file on.
+    Kept(u64),
 }
 
 impl<'a> Source<'a> {
     /// At `offset` of the file that a receipt names.
     pub(crate) fn at(app: &'a App, body: &Body, offset: u64) -> Self {
-        let file = body.file.clone();
+        let file = &body.file;
         let bucket = app.config.connection.client.bucket(&file.namespace, &file.bucket);
-        Self { app, bucket, file, kept: body.kept.clone().filter(|kept| kept.is_whole), offset, is_over: false }
+        let from = From::Bucket(Box::new(bucket.read(&file.object, &file.etag, offset)));
+        Self { app, key: file.key(), kept: body.kept.clone().filter(|kept| kept.is_whole), from }
     }
 
-    /// The next bytes, some `length` of them; none behind the end.
-    pub(crate) async fn next(&mut self, length: usize, deadline: Deadline) -> Result<Option<Bytes>, CannotRead> {
-        if self.is_over {
+    /// The next bytes, at least one; none behind the end.
+    pub(crate) async fn next(&mut self, deadline: Deadline) -> Result<Option<Bytes>, CannotRead> {
+        if let From::Bucket(reader) = &mut self.from {
+            match reader.chunk(deadline).await.map_err(classify) {
+                Err(CannotRead::Overwritten | CannotRead::Gone) if self.kept.is_some() => {
+                    self.from = From::Kept(reader.offset());
+                }
+                read => return read,
+            }
+        }
+        self.kept(deadline).await
+    }
+
+    /// The next bytes of what is kept.
+    async fn kept(&mut self, deadline: Deadline) -> Result<Option<Bytes>, CannotRead> {
+        let (From::Kept(offset), Some(kept)) = (&mut self.from, &self.kept) else { return Err(CannotRead::Gone) };
+        if *offset == kept.until {
             return Ok(None);
         }
-        let object = self.range(length, deadline).await;
-        let bytes = match object {
-            Err(error @ (CannotRead::Overwritten | CannotRead::Gone)) => self.kept(deadline).await?.ok_or(error)?,
-            bytes => bytes?,
-        };
-        self.offset += bytes.len() as u64;
-        self.is_over |= bytes.is_empty();
-        Ok(Some(bytes).filter(|bytes| !bytes.is_empty()))
-    }
-
-    async fn range(&mut self, length: usize, deadline: Deadline) -> Result<Bytes, CannotRead> {
-        let File { object, etag, .. } = &self.file;
-        let range = self.bucket.get_range(object, etag, self.offset, length, deadline).await.map_err(classify)?;
-        self.is_over = range.is_last;
-        Ok(range.body)
-    }
-
-    /// The bytes from `offset` on, as they are kept; `None` where they are not.
-    async fn kept(&self, deadline: Deadline) -> Result<Option<Bytes>, CannotRead> {
-        let Some(kept) = &self.kept else { return Ok(None) };
-        if self.offset == kept.until {
-            return Ok(Some(Bytes::new()));
-        }
-        let Some((part, within)) = kept.part(self.offset) else { return Ok(None) };
+        let (part, within) = kept.part(*offset).ok_or(CannotRead::Gone)?;
         let config = &self.app.config;
-        let bytes = config.ledger.kept_part(config.target.name(), &self.file.key(), part, deadline).await?;
-        Ok(bytes.filter(|bytes| within < bytes.len()).map(|bytes| bytes.slice(within..)))
+        let bytes = config.ledger.kept_part(config.target.name(), &self.key, part, deadline).await?;
+        let bytes = bytes.filter(|bytes| within < bytes.len()).ok_or(CannotRead::Gone)?.slice(within..);
+        *offset += bytes.len() as u64;
+        Ok(Some(bytes))
     }
 }
 

@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use ledger::kept_folder;
 use log_decoder::Decoder;
 use pipeline::FileTally;
-use siem_sinks::{Outcome as RecordOutcome, Record, SinkFailure};
+use siem_sinks::{Outcome as RecordOutcome, Proven, Record, SinkFailure};
 use tokio::time::Instant;
 use workbench::Deadline;
 
@@ -25,7 +25,7 @@ const ATTEMPTS_TOGETHER: u32 = 2;
 
 /// Bytes of records, and seconds, after which the ledger is told what is settled: each time costs a signature and a request,
 /// and what it is not told is sent again if the process is killed.
-const NOTE_BYTES: usize = 5_000_000;
+const NOTE_BYTES: usize = 16_000_000;
 const NOTE_AFTER: Duration = Duration::from_secs(5);
 
 /// Letters written at once.
@@ -436,7 +436,7 @@ impl Work<'_> {
     }
 
     fn record(&self, raw: bytes::Bytes) -> Record {
-        Record { raw, region: None, is_valid: false }
+        Record { raw, region: None, proven: Proven::Nothing }
     }
 }
 

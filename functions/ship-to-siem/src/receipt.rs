@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use ledger::{Taken, letter_date};
 use oci_client::Client;
 use pipeline::{EventRange, Lane, Pointer, Receipt, ShipKey, Tally, event_hash, unpack};
-use siem_sinks::{Outcome as RecordOutcome, Record};
+use siem_sinks::{Outcome as RecordOutcome, Proven, Record};
 use workbench::{CannotRead, Deadline, Opened, hold_until, open_batch};
 
 use crate::App;
@@ -243,7 +243,7 @@ fn records(values: &[bytes::Bytes], key: &ShipKey) -> Result<Vec<Record>, pipeli
             records.extend(some?.into_iter().map(|raw| Record {
                 raw,
                 region: Some(Arc::clone(&region)),
-                is_valid: false,
+                proven: Proven::Nothing,
             }));
         }
     }

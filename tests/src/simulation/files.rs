@@ -215,7 +215,7 @@ fn draw(scenario: &Scenario, dice: &mut Dice, number: usize) -> LogFile {
     let span = scenario.calm.duration_since(start()).as_secs() as u64;
     let at = start() + dice.seconds(120, span - 60);
     // Some are more than one batch.
-    let is_large = dice.chance(0.15);
+    let is_large = dice.chance(0.25);
     let count = if is_large { dice.between(150, 260) } else { dice.between(20, 300) };
     let is_gzip = is_large || dice.chance(0.8);
     let is_damaged = is_gzip && dice.chance(0.15);

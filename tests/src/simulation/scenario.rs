@@ -344,11 +344,18 @@ impl Scenario {
         }
         self.log_files = dice.between(3, 9) as usize;
         self.after_success = dice.pick(&[AfterSuccess::Keep, AfterSuccess::Delete, AfterSuccess::Move]);
-        self.decode_timeout_secs = dice.pick(&[30, 45, 120, 300]);
+        self.decode_timeout_secs = dice.pick(&[30, 30, 45, 120]);
         if dice.chance(0.5) {
             let mut spell = self.spell(dice, FaultKind::NotificationLost);
             (spell.from, spell.until) = self.while_in(dice, 30, 120);
             (spell.operation, spell.chance) = (Some("EmitEvent"), 0.5);
+            self.spells.push(spell);
+        }
+        // Files are handed on where a call's time does not last for their batches.
+        if dice.chance(0.6) {
+            let mut spell = self.spell(dice, FaultKind::SiemSlow);
+            (spell.from, spell.until) = self.while_in(dice, 60, 180);
+            (spell.destination, spell.chance, spell.detail) = (0, 0.9, dice.between(7, 20));
             self.spells.push(spell);
         }
     }

@@ -290,3 +290,78 @@ async fn the_namespace_loses_its_quotes() {
     assert_eq!(double.client().get_namespace(in_secs(60)).await.unwrap(), "axabcdefghij");
     assert_eq!(double.sent()[0].uri(), "https://objectstorage.us-ashburn-1.oraclecloud.com/n");
 }
+
+/// An answer that holds the bytes of `whole` from `from` on.
+fn part(whole: &'static str, from: usize) -> Play {
+    let told = format!("bytes {from}-{}/{}", whole.len() - 1, whole.len());
+    answer(206, &whole.as_bytes()[from..]).with("content-range", told)
+}
+
+async fn read_object(double: &Arc<Double>, offset: u64) -> (String, Option<Error>) {
+    let mut reader = double.client().bucket("ns", "logs").read("a b.gz", "e-1", offset);
+    let mut read = Vec::new();
+    loop {
+        match reader.chunk(in_secs(60)).await {
+            Ok(Some(chunk)) => {
+                assert!(!chunk.is_empty());
+                read.extend_from_slice(&chunk);
+                assert_eq!(reader.offset(), offset + read.len() as u64);
+            }
+            Ok(None) => return (String::from_utf8(read).unwrap(), None),
+            Err(error) => return (String::from_utf8(read).unwrap(), Some(error)),
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_object_is_read_by_one_request_that_pins_its_version() {
+    let double = Double::new([part("0123456789", 3)]);
+    assert!(matches!(read_object(&double, 3).await, (read, None) if read == "3456789"));
+    let sent = double.sent();
+    assert!(sent[0].uri().ends_with("/n/ns/b/logs/o/a%20b.gz"), "{}", sent[0].uri());
+    assert_eq!((sent[0].header("range"), sent[0].header("if-match")), ("bytes=3-", "e-1"));
+    for nothing in [refusal(416, "InvalidRange"), answer(200, ""), answer(200, "").with("content-length", "0")] {
+        assert!(matches!(read_object(&Double::new([nothing]), 0).await, (read, None) if read.is_empty()));
+    }
+    // Whoever passes the range over gives all of it.
+    assert!(matches!(read_object(&Double::new([answer(200, "0123")]), 0).await, (read, None) if read == "0123"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_that_breaks_off_is_read_on_from_there() {
+    let whole = "0123456789";
+    let cut = |from: usize, until: usize| {
+        let told = format!("bytes {from}-9/10");
+        answer(206, &whole.as_bytes()[from..until]).with("content-range", told)
+    };
+    // Cut off, ended too early, and answered with less than was asked for.
+    let short = answer(206, "67").with("content-range", "bytes 6-7/10");
+    let double =
+        Double::new([cut(0, 4).cut(), cut(4, 4).cut(), cut(4, 6), short, refusal(503, "Busy"), part(whole, 8)]);
+    let (read, error) = read_object(&double, 0).await;
+    assert!(error.is_none(), "{error:?}");
+    assert_eq!(read, whole);
+    let ranges: Vec<_> = double.sent().iter().map(|sent| sent.header("range").to_owned()).collect();
+    assert_eq!(ranges, ["bytes=0-", "bytes=4-", "bytes=4-", "bytes=6-", "bytes=8-", "bytes=8-"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_that_keeps_breaking_off_or_is_another_one_is_an_error() {
+    let told = |play: Play, told: &str| play.with("content-range", told);
+    let empty = || told(answer(206, ""), "bytes 0-3/4");
+    let changed = refusal(412, "IfMatchFailed");
+    for (plays, expected) in [
+        (vec![empty(), empty(), empty(), empty(), empty()], ""),
+        (vec![told(answer(206, "01234"), "bytes 0-3/4")], ""),
+        (vec![told(answer(206, "1234"), "bytes 1-4/5")], ""),
+        (vec![told(answer(206, "01"), "bytes 0-3/4").cut(), answer(200, "0123")], "01"),
+        (vec![told(answer(206, "01"), "bytes 0-3/4").cut(), changed], "01"),
+    ] {
+        let double = Double::new(plays);
+        let (read, error) = read_object(&double, 0).await;
+        assert_eq!(read, expected);
+        let error = error.unwrap();
+        assert!(matches!(error, Error::Decode { .. }) || error.is_precondition_failed(), "{error:?}");
+        assert!(!double.sent().is_empty());
+    }
+}

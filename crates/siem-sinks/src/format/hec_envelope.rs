@@ -128,10 +128,11 @@ fn json_string(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Proven;
 
     fn encode(envelope: &HecEnvelope, raw: &str, region: Option<&str>) -> String {
         let mut out = BytesMut::new();
-        let record = Record { raw: raw.to_owned().into(), region: region.map(Into::into), is_valid: false };
+        let record = Record { raw: raw.to_owned().into(), region: region.map(Into::into), proven: Proven::Nothing };
         HecFormat::new(envelope).encode(&record, &mut out).unwrap();
         String::from_utf8(out.to_vec()).unwrap()
     }
@@ -222,7 +223,7 @@ mod tests {
         let format = HecFormat::new(&HecEnvelope::default());
         for raw in ["", "7", "{", "{}{}", "[{}]"] {
             let mut out = BytesMut::from("before");
-            let record = Record { raw: raw.into(), region: None, is_valid: false };
+            let record = Record { raw: raw.into(), region: None, proven: Proven::Nothing };
             assert!(format.encode(&record, &mut out).is_err(), "{raw}");
             assert_eq!(out, "before", "{raw}");
         }

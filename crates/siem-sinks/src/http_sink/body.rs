@@ -95,7 +95,10 @@ mod tests {
     use http::StatusCode;
 
     use super::*;
-    use crate::http_sink::{Answer, Request};
+    use crate::{
+        Proven,
+        http_sink::{Answer, Request},
+    };
 
     /// Records as they are, with a line feed between each two; none longer than 2000 bytes, and none of 3.
     struct Lines;
@@ -125,7 +128,7 @@ mod tests {
 
     /// The members of each body, and which records were refused.
     fn cut(sizes: &[usize], max_bytes: usize) -> (Vec<Vec<usize>>, Vec<usize>) {
-        let record = |size: &usize| Record { raw: "x".repeat(*size).into(), region: None, is_valid: false };
+        let record = |size: &usize| Record { raw: "x".repeat(*size).into(), region: None, proven: Proven::Nothing };
         let records: Vec<Record> = sizes.iter().map(record).collect();
         let mut outcomes = vec![Outcome::NotSent; records.len()];
         let mut maker = BodyMaker::new(&Lines, None);

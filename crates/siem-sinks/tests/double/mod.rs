@@ -7,7 +7,7 @@ use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
 use http::{HeaderMap, StatusCode, request};
 use http_transport::{Body, Request, Response, TransportError};
-use siem_sinks::{Delivery, Outcome, Record, SinkFailure};
+use siem_sinks::{Delivery, Outcome, Proven, Record, SinkFailure};
 use tokio::time::{Instant, sleep};
 
 /// What happens to one request.
@@ -155,7 +155,7 @@ pub(crate) fn records<T: AsRef<str>>(raws: &[T]) -> Vec<Record> {
         .map(|raw| Record {
             raw: raw.as_ref().to_owned().into(),
             region: Some("eu-frankfurt-1".into()),
-            is_valid: false,
+            proven: Proven::Nothing,
         })
         .collect()
 }

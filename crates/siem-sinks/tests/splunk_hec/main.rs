@@ -9,7 +9,7 @@ mod double;
 use std::{sync::Arc, time::Duration};
 
 use proptest::prelude::*;
-use siem_sinks::{HecConfig, HecEnvelope, Outcome, Record, Sink, SinkFailure, SplunkHec};
+use siem_sinks::{HecConfig, HecEnvelope, Outcome, Proven, Record, Sink, SinkFailure, SplunkHec};
 use tokio::time::Instant;
 
 use self::{
@@ -367,7 +367,7 @@ async fn a_renewed_token_is_used_from_the_next_request_on() {
 
 #[test]
 fn nothing_secret_is_shown() {
-    let record = Record { raw: r#"{"a":"hush"}"#.into(), region: None, is_valid: false };
+    let record = Record { raw: r#"{"a":"hush"}"#.into(), region: None, proven: Proven::Nothing };
     let shown = format!("{:?} {:?} {record:?}", config(), sink(&Arc::new(Collector::default()), config()));
     assert!(!shown.contains("hush"), "{shown}");
 }
