@@ -35,11 +35,14 @@ mod persist;
 
 mod ends;
 
+mod word;
+
 pub use ends::{Ends, slow_down};
 pub use keys::target_keys;
 pub use letters::{Letters, NotSetAside};
 pub use persist::persist;
 pub use target::{CannotSetUp, Target};
+pub use word::{Fared, tell_the_sweep};
 
 use ledger::Ledger;
 use oci_client::Client;

@@ -15,7 +15,7 @@ use ledger::{DeadLetter, LetterEntry, Versioned};
 use serde::Serialize;
 use siem_sinks::{Outcome, Proven, Record};
 use tokio::time::{Instant, sleep_until};
-use workbench::Deadline;
+use workbench::CallTime;
 
 pub use self::order::{InvalidOrder, Order, parse};
 use crate::{Ends, Parties, persist, slow_down};
@@ -77,26 +77,15 @@ enum Ended {
     Failed,
 }
 
-/// Follows an order; no batch is begun after `soft`. Only the letters that are owed to the target are sent. The reply counts
+/// Follows an order; no batch is begun after the soft end of `time`. Only the letters that are owed to the target are sent. The reply counts
 /// what became of them; it is a failure where the order is not understood, or the destination or the state bucket failed.
-pub async fn answer(
-    parties: Parties<'_>,
-    order: Result<Order, InvalidOrder>,
-    soft: Deadline,
-    deadline: Deadline,
-) -> Reply {
+pub async fn answer(parties: Parties<'_>, order: Result<Order, InvalidOrder>, time: CallTime) -> Reply {
     let order = match order {
         Ok(order) => order,
-        Err(error) => {
-            tracing::error!(
-                error = &error as &dyn std::error::Error,
-                "the call was not understood; nothing was changed"
-            );
-            return Reply::failure(format!("the call was not understood: {error}"));
-        }
+        Err(error) => return Reply::not_understood(&error),
     };
     let summary = Redriven { dry_run: order.dry_run, ..Redriven::default() };
-    let mut redrive = Redrive { parties, order: &order, soft, deadline, ready: Instant::now(), summary };
+    let mut redrive = Redrive { parties, order: &order, time, ready: Instant::now(), summary };
     let failure = redrive.run().await.err();
     if failure.is_some() {
         redrive.summary.status = Ended::Failed;
@@ -122,10 +111,9 @@ pub async fn answer(
 struct Redrive<'a> {
     parties: Parties<'a>,
     order: &'a Order,
-    soft: Deadline,
-    deadline: Deadline,
+    time: CallTime,
     /// When the rate allows the next batch.
-    ready: Deadline,
+    ready: Instant,
     summary: Redriven,
 }
 
@@ -156,12 +144,12 @@ impl Redrive<'_> {
         let own = self.parties.target.name().as_str();
         let both = [own, "fetch"];
         let whose = if self.order.fetch { &both[..] } else { &both[..1] };
-        self.parties.ledger.letters(whose, self.order.date, from, self.deadline).await
+        self.parties.ledger.letters(whose, self.order.date, from, self.time.deadline).await
     }
 
     /// Waits until the rate allows the next batch; whether there is time for it.
     async fn is_time(&self) -> bool {
-        if self.ready.max(Instant::now()) >= self.soft {
+        if self.ready.max(Instant::now()) >= self.time.soft {
             return false;
         }
         sleep_until(self.ready).await;
@@ -180,7 +168,7 @@ impl Redrive<'_> {
         };
         let records: Vec<Record> = letters.iter().map(record).collect();
         let Parties { client, target, .. } = self.parties;
-        let sending = Ends::before(self.deadline).sending;
+        let sending = Ends::before(self.time.deadline).sending;
         if let Some(rate) = self.order.rate {
             // A batch has at most a hundred records.
             self.ready = Instant::now() + Duration::from_secs_f64(records.len() as f64 / f64::from(rate));
@@ -216,7 +204,7 @@ impl Redrive<'_> {
     /// The letters of a batch that the order means.
     async fn read(&mut self, batch: &[LetterEntry]) -> Result<Vec<Versioned<DeadLetter>>, ledger::Error> {
         let ledger = self.parties.ledger;
-        let reading: Vec<_> = batch.iter().map(|entry| ledger.letter(&entry.name, self.deadline)).collect();
+        let reading: Vec<_> = batch.iter().map(|entry| ledger.letter(&entry.name, self.time.deadline)).collect();
         let read: Vec<Result<Option<Versioned<DeadLetter>>, ledger::Error>> =
             stream::iter(reading).buffered(AT_ONCE).collect().await;
         let mut letters = Vec::new();
@@ -258,11 +246,11 @@ impl Redrive<'_> {
         let Parties { ledger, target, .. } = self.parties;
         match outcome {
             Outcome::Taken => {
-                persist(|| ledger.resolve(letter, target.name().as_str(), self.deadline), self.deadline).await
+                persist(|| ledger.resolve(letter, target.name().as_str(), self.time.deadline), self.time.deadline).await
             }
             Outcome::Refused(reason) | Outcome::TooLarge(reason) => {
                 let now = now.unwrap_or(letter.value.last_try);
-                ledger.refuse_again(letter, reason, now, self.deadline).await
+                ledger.refuse_again(letter, reason, now, self.time.deadline).await
             }
             Outcome::NotSent | Outcome::Unknown => Ok(()),
         }

@@ -73,6 +73,12 @@ impl Reply {
         Self::new(SocketStatus::Failed, TEXT, public_text.into())
     }
 
+    /// Nobody here knows what the call asks for, and nothing was done. `error` must be fit for strangers.
+    pub fn not_understood(error: &(dyn std::error::Error + 'static)) -> Self {
+        tracing::error!(error, "the call was not understood; nothing was changed");
+        Self::failure(format!("the call was not understood: {error}"))
+    }
+
     /// The call ran out of time: 504 for every caller.
     pub fn timeout() -> Self {
         Self::new(SocketStatus::TimedOut, TEXT, Bytes::from_static(b"out of time"))

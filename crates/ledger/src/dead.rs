@@ -6,7 +6,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use oci_client::{ListObjects, Precondition};
-use pipeline::Window;
+use pipeline::{ObjectKey, Window};
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize, de::Error as _};
 
@@ -44,10 +44,24 @@ pub struct DeadLetter {
     pub record: Bytes,
 }
 
+/// How the letters of a log file are named: `object.<file>.<place>`, and `object.<file>.rest`.
+const OF_A_FILE: &str = "object.";
+const REST: &str = ".rest";
+
+/// The key of the letter of one item of a log file: its place among all of them.
+pub fn item_letter(file: &ObjectKey, place: u64) -> String {
+    format!("{OF_A_FILE}{file}.{place:09}")
+}
+
+/// The key of the letter that stands for what is left of a log file.
+pub fn rest_letter(file: &ObjectKey) -> String {
+    format!("{OF_A_FILE}{file}{REST}")
+}
+
 impl DeadLetter {
     /// Whether it stands for bytes that lie elsewhere, as the rest of a log file does: it is no record to be sent.
     pub fn is_pointer(&self) -> bool {
-        self.key.starts_with("object.") && self.key.ends_with(".rest")
+        self.key.starts_with(OF_A_FILE) && self.key.ends_with(REST)
     }
 
     /// The object that it is.

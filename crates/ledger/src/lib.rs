@@ -47,7 +47,7 @@ mod proofs;
 mod receipts;
 mod state;
 
-pub use dead::{Buried, DeadLetter, LetterEntry, LetterPage, letter_date, sha256_hex};
+pub use dead::{Buried, DeadLetter, LetterEntry, LetterPage, item_letter, letter_date, rest_letter, sha256_hex};
 pub use error::Error;
 pub use objects::{KEPT_PART_MAX_BYTES, ObjectWork, kept_folder};
 pub use receipts::{Owed, Taken, Waiting};

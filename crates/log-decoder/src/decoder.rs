@@ -56,10 +56,15 @@ pub struct Decoder {
     /// Bytes of the file that were taken.
     offset: u64,
     inflated: u64,
+    count: Count,
+    point: ResumePoint,
+}
+
+/// The items that have come.
+struct Count {
     items: u64,
     /// Items before this one are not given out: they were, by another reader.
     skip: u64,
-    point: ResumePoint,
 }
 
 enum State {
@@ -74,6 +79,10 @@ enum State {
     Member(Box<Decompress>),
 }
 
+impl State {
+    const BETWEEN: Self = Self::Between { first: None, is_padding: false };
+}
+
 impl Decoder {
     /// At the start of a file.
     #[must_use]
@@ -85,7 +94,7 @@ impl Decoder {
     #[must_use]
     pub fn resume(limits: Limits, point: ResumePoint, items: u64) -> Self {
         let state = match point.compression {
-            Some(Compression::Gzip) => State::Between { first: None, is_padding: false },
+            Some(Compression::Gzip) => State::BETWEEN,
             Some(Compression::None) => State::Plain,
             None => State::Start(Vec::new()),
         };
@@ -96,8 +105,7 @@ impl Decoder {
             splitter: LenientSplitter::resume(cutting, point.place()),
             offset: point.offset,
             inflated: point.inflated,
-            items: point.items,
-            skip: items,
+            count: Count { items: point.items, skip: items },
             point,
         }
     }
@@ -111,7 +119,7 @@ impl Decoder {
     /// The items of the file that were given out or passed over so far.
     #[must_use]
     pub fn items(&self) -> u64 {
-        self.items
+        self.count.items
     }
 
     /// Takes some of `input`, which follows what was taken before, and gives `out` each item that it completes.
@@ -171,9 +179,7 @@ impl Decoder {
 
     /// The whole records before a place of damage are part of the file.
     fn flush(&mut self, out: &mut impl FnMut(Item)) {
-        let (mut items, skip) = (self.items, self.skip);
-        self.splitter.flush(&mut counted(&mut items, skip, out));
-        self.items = items;
+        self.splitter.flush(&mut self.count.passing(out));
     }
 
     fn finish_on(&mut self, out: &mut impl FnMut(Item)) -> Result<(), Damage> {
@@ -185,9 +191,7 @@ impl Decoder {
             State::Between { first: Some(_), .. } => return Err(Damage::Trailing { at: self.offset - 1 }),
             State::Start(_) | State::Member(_) => return Err(Damage::Truncated { at: self.offset }),
         }
-        let (mut items, skip) = (self.items, self.skip);
-        let is_open = self.splitter.finish(&mut counted(&mut items, skip, out));
-        self.items = items;
+        let is_open = self.splitter.finish(&mut self.count.passing(out));
         if is_open { Err(Damage::OpenArray) } else { Ok(()) }
     }
 
@@ -196,7 +200,7 @@ impl Decoder {
         let State::Start(head) = &mut self.state else { return Ok(()) };
         let head = std::mem::take(head);
         self.state = match Format::of(&head) {
-            Format::Gzip => State::Between { first: None, is_padding: false },
+            Format::Gzip => State::BETWEEN,
             Format::Plain => State::Plain,
             Format::Unsupported(format) => return Err(Damage::Unsupported { format }),
         };
@@ -219,7 +223,7 @@ impl Decoder {
                 self.point = match self.splitter.place(BEGUN_MAX_BYTES) {
                     Some(place) => ResumePoint {
                         offset: self.offset,
-                        items: self.items,
+                        items: self.count.items,
                         inflated: self.inflated,
                         compression: Some(Compression::Gzip),
                         in_array: place.in_array,
@@ -259,7 +263,7 @@ impl Decoder {
         self.give(given, out)?;
         match status {
             Err(_) => return Err(Damage::Corrupt { at: self.offset }),
-            Ok(Status::StreamEnd) => self.state = State::Between { first: None, is_padding: false },
+            Ok(Status::StreamEnd) => self.state = State::BETWEEN,
             Ok(Status::Ok | Status::BufError) => {}
         }
         let has_more = given == WINDOW_BYTES && matches!(self.state, State::Member(_));
@@ -276,9 +280,7 @@ impl Decoder {
         if self.inflated > honest {
             return Err(Damage::Ratio { max: self.limits.ratio_max });
         }
-        let (mut items, skip) = (self.items, self.skip);
-        self.splitter.cut(&mut counted(&mut items, skip, out));
-        self.items = items;
+        self.splitter.cut(&mut self.count.passing(out));
         Ok(())
     }
 
@@ -289,7 +291,7 @@ impl Decoder {
         if let Some(in_array) = self.splitter.in_array().filter(|_| begun <= self.offset) {
             self.point = ResumePoint {
                 offset: self.offset - begun,
-                items: self.items,
+                items: self.count.items,
                 inflated: self.inflated - begun.min(self.inflated),
                 compression: Some(Compression::None),
                 in_array,
@@ -299,12 +301,14 @@ impl Decoder {
     }
 }
 
-/// Counts what passes, and holds back what another reader has given out.
-fn counted<'a>(items: &'a mut u64, skip: u64, out: &'a mut impl FnMut(Item)) -> impl FnMut(Item) + 'a {
-    move |item| {
-        *items += 1;
-        if *items > skip {
-            out(item);
+impl Count {
+    /// Counts what passes, and holds back what another reader has given out.
+    fn passing<'a>(&'a mut self, out: &'a mut impl FnMut(Item)) -> impl FnMut(Item) + 'a {
+        |item| {
+            self.items += 1;
+            if self.items > self.skip {
+                out(item);
+            }
         }
     }
 }
@@ -315,7 +319,7 @@ impl std::fmt::Debug for Decoder {
         f.debug_struct("Decoder")
             .field("offset", &self.offset)
             .field("inflated", &self.inflated)
-            .field("items", &self.items)
+            .field("items", &self.count.items)
             .finish_non_exhaustive()
     }
 }

@@ -72,6 +72,14 @@ pub struct FileTally {
     pub filtered: u64,
 }
 
+impl std::ops::AddAssign for FileTally {
+    fn add_assign(&mut self, other: Self) {
+        self.sent += other.sent;
+        self.dead += other.dead;
+        self.filtered += other.filtered;
+    }
+}
+
 /// The name of a log file's receipt once it is done: `seen/object/<destination>/<key>~<sent>~<dead>~<filtered>`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SeenObject {

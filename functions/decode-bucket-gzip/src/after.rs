@@ -5,7 +5,7 @@ use workbench::Deadline;
 use crate::{After, App, file::File};
 
 /// Keeps, deletes or moves the file, as configured. It is delivered either way: what fails here is done by the next search.
-pub(crate) async fn settle(app: &App, file: &File, deadline: Deadline) {
+pub(crate) async fn put_away(app: &App, file: &File, deadline: Deadline) {
     let bucket = app.config.connection.client.bucket(&file.namespace, &file.bucket);
     let File { object, etag, .. } = file;
     let done = match &app.config.after {

@@ -11,7 +11,7 @@ use crate::file::File;
 #[derive(Debug, PartialEq)]
 pub(crate) enum Ask {
     /// An object has come into a bucket.
-    Event { file: File, since: Timestamp },
+    Event { file: File, arrived_at: Timestamp },
     /// The sweep rings.
     Doorbell(Doorbell),
     /// A person names an object.
@@ -20,7 +20,7 @@ pub(crate) enum Ask {
     Prefix { namespace: Option<String>, bucket: String, prefix: String, from: Option<String>, again: bool },
 }
 
-/// A body that asks for nothing that is done here. Repeats none of it.
+/// A call that asks for nothing that is done here. Repeats nothing of it.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NotUnderstood {
     #[error(
@@ -39,6 +39,14 @@ pub(crate) enum NotUnderstood {
     Direct(String),
     #[error(transparent)]
     Doorbell(#[from] InvalidDoorbell),
+    #[error("another namespace than input_namespace: look at the rule")]
+    OtherNamespace,
+    #[error("a bucket that input_bucket does not name: look at the rule, or add it")]
+    OtherBucket,
+    #[error("a prefix beside input_prefix: no log file is there")]
+    BesidePrefix,
+    #[error("there is no such object, or the function may not read it")]
+    NoSuchObject,
 }
 
 const CREATED: &str = "com.oraclecloud.objectstorage.createobject";
@@ -76,8 +84,8 @@ fn event(value: &Value) -> Result<Ask, NotUnderstood> {
         object: field("/data/resourceName", "data.resourceName")?,
         etag: field("/data/additionalDetails/eTag", "data.additionalDetails.eTag")?,
     };
-    let since = text("/eventTime").and_then(|time| time.parse().ok()).ok_or(NotUnderstood::Lacks("eventTime"))?;
-    Ok(Ask::Event { file, since })
+    let arrived_at = text("/eventTime").and_then(|time| time.parse().ok()).ok_or(NotUnderstood::Lacks("eventTime"))?;
+    Ok(Ask::Event { file, arrived_at })
 }
 
 fn direct(value: Value) -> Result<Ask, NotUnderstood> {
@@ -123,10 +131,10 @@ mod tests {
             object: "audit/a b%2F+ü.log.gz".into(),
             etag: "e-1".into(),
         };
-        let since = "2026-03-24T02:18:40Z".parse().unwrap();
+        let arrived_at = "2026-03-24T02:18:40Z".parse().unwrap();
         for kind in ["createobject", "updateobject", "CREATEOBJECT"] {
             let ask = parse(EVENT.replace("createobject", kind).as_bytes());
-            assert_eq!(ask, Ok(Ask::Event { file: file.clone(), since }), "{kind}");
+            assert_eq!(ask, Ok(Ask::Event { file: file.clone(), arrived_at }), "{kind}");
         }
     }
 

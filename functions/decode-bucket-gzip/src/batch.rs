@@ -5,17 +5,18 @@ use std::sync::Arc;
 use bytes::{Buf, Bytes, BytesMut};
 use log_decoder::{Decoder, Item, NoRecord, ResumePoint};
 use siem_sinks::{Proven, Record};
-use tokio::time::Instant;
-use workbench::Deadline;
+use workbench::CallTime;
 
 use crate::{
+    App,
+    file::Body,
     select::Select,
-    source::{CannotRead, Source},
+    source::{FileUnreadable, Source},
 };
 
-/// Bytes of records in a batch: one body of Splunk's usual size, with room for the envelopes. Two batches and a body are in
-/// memory at once.
-const BATCH_BYTES: usize = 800_000;
+/// With so many bytes of records a batch is full: three steps of the decoder, which with their envelopes are one body of
+/// Splunk's usual size. Two batches and a body are in memory at once.
+const BATCH_BYTES: usize = 700_000;
 
 /// Where a step gives less than this, it is copied: else a few records would hold all the memory that they were read in.
 const SHARED_MIN_BYTES: usize = 64 * 1024;
@@ -43,8 +44,6 @@ pub(crate) struct Batch {
     pub(crate) until: u64,
     /// Where reading can go on behind it, or before.
     pub(crate) point: ResumePoint,
-    /// Why it holds no more.
-    pub(crate) end: End,
     /// Bytes of what is sent and of what is no record.
     pub(crate) bytes: usize,
 }
@@ -58,17 +57,15 @@ pub(crate) struct Piece {
 }
 
 /// Why a batch ends.
-#[derive(Default)]
 pub(crate) enum End {
     /// It is full.
-    #[default]
     Full,
     /// The file ends.
     File,
     /// The file cannot be read on, for good.
     Damage(String),
     /// Its bytes cannot be had.
-    Failed(CannotRead),
+    Failed(FileUnreadable),
     /// The call has no time for more.
     Time,
 }
@@ -89,20 +86,23 @@ pub(crate) struct Filler<'a> {
 }
 
 impl<'a> Filler<'a> {
-    /// Reads what `source` holds from the item `from` on.
-    pub(crate) fn new(
-        source: Source<'a>,
-        decoder: Decoder,
-        select: &'a Select,
-        region: Option<Arc<str>>,
-        from: u64,
-        no_records_left: u64,
-    ) -> Self {
-        Self { source, decoder, select, region, chunk: Bytes::new(), has_more: false, from, no_records_left }
+    /// Goes on where what is settled of a file ends.
+    pub(crate) fn resume(app: &'a App, body: &Body) -> Self {
+        let config = &app.config;
+        Self {
+            source: Source::at(app, body, body.point.offset),
+            decoder: Decoder::resume(config.limits, body.point.clone(), body.settled),
+            select: &config.select,
+            region: Some(config.connection.client.region().as_str().into()),
+            chunk: Bytes::new(),
+            has_more: false,
+            from: body.settled,
+            no_records_left: config.malformed_max.saturating_sub(body.no_records),
+        }
     }
 
-    /// The next batch. It is filled until `until`; bytes that are waited for then may come later, by `deadline`.
-    pub(crate) async fn fill(&mut self, until: Instant, deadline: Deadline) -> Batch {
+    /// The next batch, and why it ends. Bytes that are waited for as its time is over may come a little later.
+    pub(crate) async fn fill(&mut self, time: CallTime) -> (Batch, End) {
         let from = self.decoder.items().max(self.from);
         let mut filling = Filling {
             batch: Batch::default(),
@@ -120,11 +120,11 @@ impl<'a> Filler<'a> {
             if filling.batch.bytes >= BATCH_BYTES || filling.next - from >= BATCH_ITEMS {
                 break End::Full;
             }
-            if Instant::now() >= until {
+            if time.is_over() {
                 break End::Time;
             }
             if self.chunk.is_empty() && !self.has_more {
-                match self.source.next(deadline).await {
+                match self.source.next(time.deadline).await {
                     Ok(Some(chunk)) => self.chunk = chunk,
                     Ok(None) => match self.decoder.finish(&mut |item| filling.take(item, self.select, &self.region)) {
                         Ok(()) if filling.ended_at.is_some() => break End::Damage(TOO_MANY.to_owned()),
@@ -150,8 +150,7 @@ impl<'a> Filler<'a> {
         self.no_records_left = filling.no_records_left;
         batch.until = filling.ended_at.unwrap_or(filling.next);
         batch.point = self.decoder.point().clone();
-        batch.end = end;
-        batch
+        (batch, end)
     }
 }
 

@@ -1,22 +1,23 @@
 //! One call: an event, a doorbell, a search, or a person's order.
 
-use delivery::{Parties, redrive};
+use std::time::Duration;
+
+use delivery::{Fared, redrive, tell_the_sweep};
 use fn_hyper::{Intent, Invocation, Reply};
 use jiff::Timestamp;
 use ledger::Owed;
 use pipeline::{Pointer, Stage, Word};
 use serde::Serialize;
-use tokio::time::Instant;
-use workbench::{Deadline, ring};
+use workbench::{CallTime, Deadline, ring, service_time};
 
 use crate::{
     App,
-    ask::{Ask, parse},
+    ask::{Ask, NotUnderstood, parse},
     file::File,
+    listing::Folder,
     receipt::{Take, owe, take},
-    search::{Found, page, search},
-    source::decoded,
-    work::{Done, Failure, Outcome, filling_ends, work},
+    search::search,
+    work::{Outcome, work},
 };
 
 /// What a call did.
@@ -53,38 +54,39 @@ pub struct Summary {
     pub next: Option<String>,
 }
 
+/// A file is not begun in the last part of a call: a batch, its answer and the ledger must fit.
+fn time(deadline: Deadline) -> CallTime {
+    CallTime::before(deadline, 2, Duration::from_secs(40))
+}
+
 /// Answers one call.
 pub async fn handle(app: &App, call: Invocation) -> Reply {
     app.config.connection.client.begin_call();
+    let time = time(call.deadline);
     if let Intent::Direct = call.intent
         && let Some(order) = redrive::parse(&call.body)
     {
-        let config = &app.config;
-        let parties = Parties { client: &config.connection.client, ledger: &config.ledger, target: &config.target };
-        return redrive::answer(parties, order, filling_ends(call.deadline), call.deadline).await;
+        return redrive::answer(app.config.parties(), order, time).await;
     }
     let ask = match parse(&call.body) {
         Ok(ask) => ask,
-        Err(error) => return refuse(&error.to_string()),
+        Err(error) => return Reply::not_understood(&error),
     };
-    let mut worker = Worker {
-        app,
-        until: filling_ends(call.deadline),
-        deadline: call.deadline,
-        summary: Summary::default(),
-        failures: 0,
-        down: false,
-        begun: 0,
-        left_over: Vec::new(),
-    };
+    let mut worker =
+        Worker { app, time, summary: Summary::default(), failures: 0, down: false, begun: 0, left_over: Vec::new() };
     let word = match &ask {
         Ask::Doorbell(doorbell) => doorbell.word.clone(),
         Ask::Event { .. } | Ask::Object { .. } | Ask::Prefix { .. } => Word::default(),
     };
     if let Err(refusal) = worker.answer(ask).await {
-        return refuse(&refusal);
+        return Reply::not_understood(&refusal);
     }
-    worker.tell_the_sweep(&word).await;
+    let fared = match worker.down {
+        true => Fared::Failed,
+        false if worker.summary.decoded > 0 => Fared::Took,
+        false => Fared::Untried,
+    };
+    tell_the_sweep(app.config.parties(), &word, fared, time.deadline).await;
     worker.hand_on().await;
     let text = serde_json::to_string(&worker.summary).unwrap_or_default();
     tracing::info!(summary = text, failed = worker.failures, "done");
@@ -94,15 +96,9 @@ pub async fn handle(app: &App, call: Invocation) -> Reply {
     }
 }
 
-fn refuse(reason: &str) -> Reply {
-    tracing::error!(reason, "the call was not understood; nothing was changed");
-    Reply::failure(format!("the call was not understood: {reason}"))
-}
-
 struct Worker<'a> {
     app: &'a App,
-    until: Instant,
-    deadline: Deadline,
+    time: CallTime,
     summary: Summary,
     failures: u32,
     /// The destination failed: what comes next would fail, too.
@@ -115,10 +111,11 @@ struct Worker<'a> {
 
 impl Worker<'_> {
     /// Does what is asked; an error where that is not for this function.
-    async fn answer(&mut self, ask: Ask) -> Result<(), String> {
+    async fn answer(&mut self, ask: Ask) -> Result<(), NotUnderstood> {
+        let config = &self.app.config;
         match ask {
-            Ask::Event { file, since } => {
-                self.check(&file.namespace, &file.bucket)?;
+            Ask::Event { file, arrived_at } => {
+                config.folder(Some(file.namespace.clone()), file.bucket.clone(), String::new())?;
                 let file = match self.true_name(file).await {
                     Ok(file) => file,
                     Err(error) => {
@@ -126,8 +123,8 @@ impl Worker<'_> {
                         return Ok(());
                     }
                 };
-                if self.app.config.is_input(&file.object) {
-                    self.owe_and_work(file, since, false).await;
+                if config.is_input(&file.object) {
+                    self.owe_and_work(file, arrived_at, false).await;
                 } else {
                     self.summary.ignored += 1;
                 }
@@ -146,31 +143,12 @@ impl Worker<'_> {
                 }
             }
             Ask::Object { namespace, bucket, object, again } => {
-                let namespace = namespace.unwrap_or_else(|| self.app.config.namespace.clone());
-                self.check(&namespace, &bucket)?;
+                let Folder { namespace, bucket, .. } = config.folder(namespace, bucket, String::new())?;
                 self.object(File { namespace, bucket, object, etag: String::new() }, again).await?;
             }
             Ask::Prefix { namespace, bucket, prefix, from, again } => {
-                let namespace = namespace.unwrap_or_else(|| self.app.config.namespace.clone());
-                self.check(&namespace, &bucket)?;
-                let inputs = &self.app.config.prefix;
-                if !prefix.starts_with(inputs.as_str()) && !inputs.starts_with(&prefix) {
-                    return Err("a prefix beside input_prefix: no log file is there".to_owned());
-                }
-                self.prefix((&namespace, &bucket, &prefix), from, again).await;
+                self.folder(&config.folder(namespace, bucket, prefix)?, from, again).await;
             }
-        }
-        Ok(())
-    }
-
-    /// Whether files are taken from there.
-    fn check(&self, namespace: &str, bucket: &str) -> Result<(), String> {
-        let config = &self.app.config;
-        if namespace != config.namespace {
-            return Err("another namespace than input_namespace: look at the rule".to_owned());
-        }
-        if !config.buckets.contains(bucket) {
-            return Err("a bucket that input_bucket does not name: look at the rule, or add it".to_owned());
         }
         Ok(())
     }
@@ -178,10 +156,10 @@ impl Worker<'_> {
     /// The file by the name that its bucket knows. Whether events spell names as URLs do is not certain: where a name holds
     /// escapes, the literal one is looked for first.
     async fn true_name(&self, file: File) -> Result<File, oci_client::Error> {
-        let Some(other) = decoded(&file.object) else { return Ok(file) };
+        let Some(other) = file.decoded_name() else { return Ok(file) };
         let bucket = self.app.config.connection.client.bucket(&file.namespace, &file.bucket);
         for name in [&file.object, &other] {
-            match bucket.head(name, self.deadline).await {
+            match bucket.head(name, self.time.deadline).await {
                 Ok(head) if head.etag == file.etag => return Ok(File { object: name.clone(), ..file }),
                 Ok(_) => {}
                 Err(error) if error.is_not_found() => {}
@@ -191,8 +169,8 @@ impl Worker<'_> {
         Ok(file)
     }
 
-    async fn owe_and_work(&mut self, file: File, since: Timestamp, again: bool) {
-        match owe(self.app, file, since, again, self.deadline).await {
+    async fn owe_and_work(&mut self, file: File, arrived_at: Timestamp, again: bool) {
+        match owe(self.app, file, arrived_at, again, self.time.deadline).await {
             Ok((_, Owed::Already)) if again => {
                 self.failures += 1;
                 tracing::error!("the file waits already, and is sent then; ask again once it is done");
@@ -203,34 +181,31 @@ impl Worker<'_> {
     }
 
     /// A person's object, in the version that it has now.
-    async fn object(&mut self, mut file: File, again: bool) -> Result<(), String> {
+    async fn object(&mut self, mut file: File, again: bool) -> Result<(), NotUnderstood> {
         let client = &self.app.config.connection.client;
-        let head = client.bucket(&file.namespace, &file.bucket).head(&file.object, self.deadline).await;
+        let head = client.bucket(&file.namespace, &file.bucket).head(&file.object, self.time.deadline).await;
         let head = match head {
             Ok(head) => head,
-            Err(error) if error.is_not_found() => {
-                return Err("there is no such object, or the function may not read it".to_owned());
-            }
+            Err(error) if error.is_not_found() => return Err(NotUnderstood::NoSuchObject),
             Err(error) => {
                 self.fail(&error, "the object cannot be looked at");
                 return Ok(());
             }
         };
         file.etag = head.etag;
-        let Some(since) = head.last_modified.or_else(|| client.service_time()) else {
-            return Err("the service gave no time".to_owned());
-        };
-        self.owe_and_work(file, since, again).await;
+        match head.last_modified.map_or_else(|| service_time(client), Ok) {
+            Ok(arrived_at) => self.owe_and_work(file, arrived_at, again).await,
+            Err(error) => self.fail(&error, "the object is not owed: order it again"),
+        }
         Ok(())
     }
 
-    /// All objects under a prefix: first they are owed, then worked on.
-    async fn prefix(&mut self, (namespace, bucket, prefix): (&str, &str, &str), from: Option<String>, again: bool) {
+    /// All files of a folder: first they are owed, then worked on.
+    async fn folder(&mut self, folder: &Folder, from: Option<String>, again: bool) {
         let mut pointers = Vec::new();
         let mut from = from;
         loop {
-            let listed = page(self.app, namespace, bucket, prefix, from.clone(), self.deadline).await;
-            let listed = match listed {
+            let page = match folder.page(self.app, from.clone(), self.time.deadline).await {
                 Ok(page) => page,
                 Err(error) => {
                     self.summary.next = Some(from.unwrap_or_default());
@@ -238,9 +213,9 @@ impl Worker<'_> {
                     break;
                 }
             };
-            for entry in listed.files {
+            for entry in page.files {
                 let name = entry.file.object.clone();
-                match owe(self.app, entry.file, entry.since, again, self.deadline).await {
+                match owe(self.app, entry.file, entry.arrived_at, again, self.time.deadline).await {
                     Ok((receipt, owed)) => {
                         self.summary.noticed += u32::from(owed == Owed::Written);
                         pointers.push(Pointer { receipt, location: None });
@@ -252,11 +227,11 @@ impl Worker<'_> {
                     }
                 }
             }
-            from = listed.next;
+            from = page.next;
             if from.is_none() || self.summary.next.is_some() {
                 break;
             }
-            if Instant::now() >= self.until {
+            if self.time.is_over() {
                 self.summary.next = from;
                 break;
             }
@@ -267,8 +242,8 @@ impl Worker<'_> {
     }
 
     async fn search(&mut self) {
-        let mut found = Found::default();
-        if let Err(error) = search(self.app, self.until, self.deadline, &mut found).await {
+        let (found, outcome) = search(self.app, self.time).await;
+        if let Err(error) = outcome {
             self.fail(&error, "the search for files was not finished; the next one goes on");
         }
         self.summary.noticed += found.noticed;
@@ -288,7 +263,7 @@ impl Worker<'_> {
     }
 
     async fn work_on(&mut self, pointer: &Pointer) {
-        if self.down || Instant::now() >= self.until {
+        if self.down || self.time.is_over() {
             self.summary.untouched += 1;
             return;
         }
@@ -304,7 +279,7 @@ impl Worker<'_> {
                 return;
             }
         }
-        let held = match take(self.app, &pointer.receipt, self.deadline).await {
+        let held = match take(self.app, &pointer.receipt, self.time.deadline).await {
             Ok(Take::Held(held)) => *held,
             Ok(Take::Gone) => {
                 self.summary.gone += 1;
@@ -314,11 +289,10 @@ impl Worker<'_> {
         };
         let receipt = held.receipt.given_back();
         self.begun += 1;
-        let mut done = Done::default();
-        let outcome = work(self.app, held, (self.until, self.deadline), self.begun == 1, &mut done).await;
-        self.summary.sent += done.tally.sent;
-        self.summary.dead += done.tally.dead;
-        self.summary.filtered += done.tally.filtered;
+        let (tally, outcome) = work(self.app, held, self.time, self.begun == 1).await;
+        self.summary.sent += tally.sent;
+        self.summary.dead += tally.dead;
+        self.summary.filtered += tally.filtered;
         match outcome {
             Ok(Outcome::Decoded) => self.summary.decoded += 1,
             Ok(Outcome::SetAside) => self.summary.set_aside += 1,
@@ -334,7 +308,7 @@ impl Worker<'_> {
             }
             Err(error) => {
                 self.summary.owed += 1;
-                self.down = done.destination_failed || matches!(error, Failure::CannotSetUp(_));
+                self.down = error.is_of_the_destination();
                 self.fail(&error, "a file is left over; it stays owed");
             }
         }
@@ -345,19 +319,6 @@ impl Worker<'_> {
         tracing::error!(error, "{what}");
     }
 
-    /// Leaves word of a destination that is down, or that took a whole probe. Advice only.
-    async fn tell_the_sweep(&self, word: &Word) {
-        let (ledger, destination) = (&self.app.config.ledger, self.app.config.target.name());
-        let told = match word.probe {
-            _ if self.down => ledger.hush(destination, self.deadline).await,
-            Some(level) if self.summary.decoded > 0 => ledger.relieve(destination, level, self.deadline).await,
-            _ => return,
-        };
-        if let Err(error) = told {
-            tracing::warn!(error = &error as &dyn std::error::Error, "the sweep is not told how the destination fares");
-        }
-    }
-
     /// Rings for what another call must go on with; without a topic the sweep does, a run later.
     async fn hand_on(&mut self) {
         let Some(topic) = &self.app.config.topic else { return };
@@ -365,7 +326,7 @@ impl Worker<'_> {
         if !pointers.is_empty() && !self.down {
             let client = &self.app.config.connection.client;
             let title = "decode-bucket-gzip: the rest of a log file";
-            ring(client, topic, title, (pointers, 1), &Word::default(), self.deadline).await;
+            ring(client, topic, title, (pointers, 1), &Word::default(), self.time.deadline).await;
         }
     }
 }

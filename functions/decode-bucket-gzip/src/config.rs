@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fmt, str::FromStr};
 
-use delivery::{Target, target_keys};
+use delivery::{Parties, Target, target_keys};
 use fn_hyper::config::{Problems, Reader, Switch, text, within};
 use jiff::SignedDuration;
 use ledger::Ledger;
@@ -10,7 +10,7 @@ use log_decoder::Limits;
 use oci_names::Ocid;
 use workbench::{Connection, ledger_keys, ocid_of};
 
-use crate::select::Select;
+use crate::{ask::NotUnderstood, listing::Folder, select::Select};
 
 /// What the function runs with.
 pub struct Config {
@@ -59,6 +59,29 @@ pub enum After {
 }
 
 impl Config {
+    pub(crate) fn parties(&self) -> Parties<'_> {
+        Parties { client: &self.connection.client, ledger: &self.ledger, target: &self.target }
+    }
+
+    /// Where a call wants files from, if they are taken from there; the namespace may be left out.
+    pub(crate) fn folder(
+        &self,
+        namespace: Option<String>,
+        bucket: String,
+        prefix: String,
+    ) -> Result<Folder, NotUnderstood> {
+        let namespace = namespace.unwrap_or_else(|| self.namespace.clone());
+        if namespace != self.namespace {
+            Err(NotUnderstood::OtherNamespace)
+        } else if !self.buckets.contains(&bucket) {
+            Err(NotUnderstood::OtherBucket)
+        } else if !prefix.starts_with(&self.prefix) && !self.prefix.starts_with(&prefix) {
+            Err(NotUnderstood::BesidePrefix)
+        } else {
+            Ok(Folder { namespace, bucket, prefix })
+        }
+    }
+
     /// Whether a name is that of a log file.
     pub(crate) fn is_input(&self, object: &str) -> bool {
         let is_done = matches!(&self.after, After::Move { prefix } if object.starts_with(prefix.as_str()));

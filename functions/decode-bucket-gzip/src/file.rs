@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use ledger::KEPT_PART_MAX_BYTES;
 use log_decoder::ResumePoint;
+use percent_encoding::percent_decode_str;
 use pipeline::{FileTally, ObjectKey};
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +21,12 @@ pub(crate) struct File {
 }
 
 impl File {
+    /// Its name with the escapes of URLs resolved, where it has any.
+    pub(crate) fn decoded_name(&self) -> Option<String> {
+        let decoded = percent_decode_str(&self.object).decode_utf8().ok()?;
+        (decoded != self.object).then(|| decoded.into_owned())
+    }
+
     pub(crate) fn key(&self) -> ObjectKey {
         ObjectKey::new(&self.namespace, &self.bucket, &self.object, &self.etag)
     }
@@ -32,17 +39,17 @@ pub(crate) struct Body {
     #[serde(flatten)]
     pub(crate) file: File,
     /// When it came into the bucket, as the event or the listing has it: the day of its dead letters.
-    pub(crate) since: Timestamp,
+    pub(crate) arrived_at: Timestamp,
     /// How many items of it, from the first on, are settled: taken, dead or left out.
     #[serde(default)]
-    pub(crate) done: u64,
+    pub(crate) settled: u64,
     /// What became of those.
     #[serde(default)]
     pub(crate) tally: FileTally,
     /// Where reading goes on; no item before it is unsettled.
     #[serde(default)]
     pub(crate) point: ResumePoint,
-    /// The attempt, as the receipt's name counts them, that `done` last grew in.
+    /// The attempt, as the receipt's name counts them, that `settled` last grew in.
     #[serde(default)]
     pub(crate) grew_at: u32,
     /// How many pieces of it were no records.
@@ -86,12 +93,12 @@ impl Kept {
 
 impl Body {
     /// A file of which nothing is done yet.
-    pub(crate) fn new(file: File, since: Timestamp) -> Self {
+    pub(crate) fn new(file: File, arrived_at: Timestamp) -> Self {
         Self {
             v: 1,
             file,
-            since,
-            done: 0,
+            arrived_at,
+            settled: 0,
             tally: FileTally::default(),
             point: ResumePoint::default(),
             grew_at: 0,

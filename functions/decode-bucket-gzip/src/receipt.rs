@@ -1,12 +1,14 @@
 //! A file's receipt: owed, taken, and given back.
 
+use delivery::persist;
 use jiff::{SignedDuration, Timestamp};
 use ledger::{Owed, Swapped, Taken, Versioned};
 use pipeline::{Receipt, Stage, State};
-use workbench::{Deadline, hold_until};
+use workbench::{Deadline, give_back, hold_until, service_time};
 
 use crate::{
     App,
+    error::{Failure, Stopped},
     file::{Body, File},
 };
 
@@ -19,12 +21,12 @@ const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_mins(2);
 pub(crate) async fn owe(
     app: &App,
     file: File,
-    since: Timestamp,
+    arrived_at: Timestamp,
     again: bool,
     deadline: Deadline,
 ) -> Result<(Receipt, Owed), ledger::Error> {
     let receipt = Receipt::owed(Stage::Object(app.config.target.name().clone(), file.key()));
-    let mut body = Body::new(file, since);
+    let mut body = Body::new(file, arrived_at);
     body.again = again;
     let owed = app.config.ledger.owe(&receipt.stage, &body, deadline).await?;
     Ok((receipt, owed))
@@ -37,7 +39,7 @@ pub(crate) struct Held {
     /// The version of the receipt's object that `body` is.
     etag: String,
     /// When it was taken, by the service's clock.
-    pub(crate) since: Timestamp,
+    pub(crate) taken_at: Timestamp,
 }
 
 /// What came of taking.
@@ -52,7 +54,7 @@ pub(crate) enum Take {
 ///
 /// A second event finds what the first has left: a file that is done, that somebody works on, or whose receipt has come
 /// back under another name. Then its own receipt is superfluous.
-pub(crate) async fn take(app: &App, owed: &Receipt, deadline: Deadline) -> Result<Take, TakeError> {
+pub(crate) async fn take(app: &App, owed: &Receipt, deadline: Deadline) -> Result<Take, Failure> {
     let (ledger, client) = (&app.config.ledger, &app.config.connection.client);
     let Stage::Object(destination, key) = &owed.stage else { return Ok(Take::Gone) };
     if client.service_time().is_none() {
@@ -62,7 +64,7 @@ pub(crate) async fn take(app: &App, owed: &Receipt, deadline: Deadline) -> Resul
             return Ok(Take::Gone);
         }
     }
-    let now = client.service_time().ok_or(TakeError::NoTime)?;
+    let now = service_time(client)?;
     let held = match ledger.take(owed, hold_until(now, deadline), deadline).await? {
         Taken::Held(held) => held,
         Taken::Gone => return Ok(Take::Gone),
@@ -78,7 +80,7 @@ pub(crate) async fn take(app: &App, owed: &Receipt, deadline: Deadline) -> Resul
         // The sweep gave it away.
         (Ok(None), _) => return Ok(Take::Gone),
         (Err(error), _) | (_, Err(error)) => {
-            give_back(app, &held, deadline).await;
+            give_back(ledger, &held, deadline).await;
             return Err(error.into());
         }
     };
@@ -93,56 +95,34 @@ pub(crate) async fn take(app: &App, owed: &Receipt, deadline: Deadline) -> Resul
     };
     if others.iter().any(is_live) {
         // Where the other one fails, this one is still owed.
-        give_back(app, &held, deadline).await;
+        give_back(ledger, &held, deadline).await;
         return Ok(Take::Gone);
     }
     let is_waiting = others.iter().any(|other| other.state == State::Owed);
-    if is_waiting && body.done == 0 && body.kept.is_none() && owed.attempts == 0 && !body.again {
+    if is_waiting && body.settled == 0 && body.kept.is_none() && owed.attempts == 0 && !body.again {
         // Nothing is known here that the other one does not hold.
         ledger.replace(&held, deadline).await?;
         return Ok(Take::Gone);
     }
-    Ok(Take::Held(Box::new(Held { receipt: held, body, etag, since: now })))
-}
-
-/// A receipt could not be taken: it is still owed, or held until its time is over.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum TakeError {
-    #[error(transparent)]
-    Ledger(#[from] ledger::Error),
-    #[error("the service gave no time")]
-    NoTime,
+    Ok(Take::Held(Box::new(Held { receipt: held, body, etag, taken_at: now })))
 }
 
 impl Held {
-    /// Notes in the ledger how far the work is. False where the receipt is not ours any more: then nothing more may be sent.
-    ///
-    /// # Errors
-    /// Where that cannot be written.
-    pub(crate) async fn note(&mut self, app: &App, deadline: Deadline) -> Result<bool, ledger::Error> {
-        let noted = delivery::persist(
-            || app.config.ledger.note_progress(&self.receipt, &self.body, &self.etag, deadline),
-            deadline,
-        )
-        .await?;
-        match noted {
+    /// Notes in the ledger how far the work is. Where the receipt is not ours any more, nothing more may be sent.
+    pub(crate) async fn note(&mut self, app: &App, deadline: Deadline) -> Result<(), Stopped> {
+        let ledger = &app.config.ledger;
+        let note = || ledger.note_progress(&self.receipt, &self.body, &self.etag, deadline);
+        match persist(note, deadline).await? {
             Swapped::Written(etag) => {
                 self.etag = etag;
-                Ok(true)
+                Ok(())
             }
-            Swapped::Lost => Ok(false),
+            Swapped::Lost => Err(Stopped::TakenAway),
         }
     }
 
     /// How many calls in a row have ended before anything more of the file was settled.
     pub(crate) fn stalled(&self) -> u32 {
         self.receipt.attempts.saturating_sub(self.body.grew_at)
-    }
-}
-
-/// Gives a receipt back as it was. Where that fails it stays held, and the sweep gives it back.
-pub(crate) async fn give_back(app: &App, held: &Receipt, deadline: Deadline) {
-    if let Err(error) = app.config.ledger.give_back(held, deadline).await {
-        tracing::warn!(error = &error as &dyn std::error::Error, "the receipt stays held until its time is over");
     }
 }

@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 use oci_client::ObjectReader;
-use percent_encoding::percent_decode_str;
 use pipeline::ObjectKey;
 use workbench::Deadline;
 
@@ -13,7 +12,7 @@ use crate::{
 
 /// Why a file cannot be read.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum CannotRead {
+pub(crate) enum FileUnreadable {
     /// Its name stands for another version now.
     #[error("was overwritten before it was read to its end; the new version has an event of its own")]
     Overwritten,
@@ -52,10 +51,10 @@ impl<'a> Source<'a> {
     }
 
     /// The next bytes, at least one; none behind the end.
-    pub(crate) async fn next(&mut self, deadline: Deadline) -> Result<Option<Bytes>, CannotRead> {
+    pub(crate) async fn next(&mut self, deadline: Deadline) -> Result<Option<Bytes>, FileUnreadable> {
         if let From::Bucket(reader) = &mut self.from {
             match reader.chunk(deadline).await.map_err(classify) {
-                Err(CannotRead::Overwritten | CannotRead::Gone) if self.kept.is_some() => {
+                Err(FileUnreadable::Overwritten | FileUnreadable::Gone) if self.kept.is_some() => {
                     self.from = From::Kept(reader.offset());
                 }
                 read => return read,
@@ -65,32 +64,26 @@ impl<'a> Source<'a> {
     }
 
     /// The next bytes of what is kept.
-    async fn kept(&mut self, deadline: Deadline) -> Result<Option<Bytes>, CannotRead> {
-        let (From::Kept(offset), Some(kept)) = (&mut self.from, &self.kept) else { return Err(CannotRead::Gone) };
+    async fn kept(&mut self, deadline: Deadline) -> Result<Option<Bytes>, FileUnreadable> {
+        let (From::Kept(offset), Some(kept)) = (&mut self.from, &self.kept) else { return Err(FileUnreadable::Gone) };
         if *offset == kept.until {
             return Ok(None);
         }
-        let (part, within) = kept.part(*offset).ok_or(CannotRead::Gone)?;
+        let (part, within) = kept.part(*offset).ok_or(FileUnreadable::Gone)?;
         let config = &self.app.config;
         let bytes = config.ledger.kept_part(config.target.name(), &self.key, part, deadline).await?;
-        let bytes = bytes.filter(|bytes| within < bytes.len()).ok_or(CannotRead::Gone)?.slice(within..);
+        let bytes = bytes.filter(|bytes| within < bytes.len()).ok_or(FileUnreadable::Gone)?.slice(within..);
         *offset += bytes.len() as u64;
         Ok(Some(bytes))
     }
 }
 
-fn classify(error: oci_client::Error) -> CannotRead {
+fn classify(error: oci_client::Error) -> FileUnreadable {
     if error.is_object_not_found() {
-        CannotRead::Gone
+        FileUnreadable::Gone
     } else if error.is_precondition_failed() {
-        CannotRead::Overwritten
+        FileUnreadable::Overwritten
     } else {
-        CannotRead::Client(error)
+        FileUnreadable::Client(error)
     }
-}
-
-/// A name with its escapes resolved, where it has any.
-pub(crate) fn decoded(object: &str) -> Option<String> {
-    let decoded = percent_decode_str(object).decode_utf8().ok()?;
-    (decoded != object).then(|| decoded.into_owned())
 }

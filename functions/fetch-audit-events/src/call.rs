@@ -5,8 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use fn_hyper::{Invocation, Reply};
 use pipeline::{Destination, Doorbell, Owing, Pointer, Stage, Word};
 use serde::Serialize;
-use tokio::time::Instant;
-use workbench::{Deadline, ring};
+use workbench::{CallTime, Deadline, ring};
 
 use crate::{App, receipt};
 
@@ -38,9 +37,8 @@ pub struct Summary {
 }
 
 /// Listing stops this long before the deadline: time to put what is gathered, and to write what is left.
-fn soft(deadline: Deadline) -> Deadline {
-    let left = deadline.saturating_duration_since(Instant::now());
-    deadline - (left / 4).min(Duration::from_secs(20))
+fn time(deadline: Deadline) -> CallTime {
+    CallTime::before(deadline, 4, Duration::from_secs(20))
 }
 
 /// Answers one call. The body is a doorbell.
@@ -50,25 +48,19 @@ pub async fn handle(app: &App, call: Invocation) -> Reply {
     app.config.connection.client.begin_call();
     let doorbell = match Doorbell::parse(&call.body) {
         Ok(doorbell) => doorbell,
-        Err(error) => {
-            tracing::error!(
-                error = &error as &dyn std::error::Error,
-                "the call was not understood; nothing was changed"
-            );
-            return Reply::failure(format!("the call was not understood: {error}"));
-        }
+        Err(error) => return Reply::not_understood(&error),
     };
     let mut summary = Summary::default();
     let mut pointers = Vec::new();
     let mut failed = 0;
-    let soft = soft(call.deadline);
+    let time = time(call.deadline);
     for pointer in &doorbell.pointers {
-        if Instant::now() >= soft {
+        if time.is_over() {
             summary.untouched += 1;
             continue;
         }
         let receipt = pointer.receipt.to_string();
-        match work(app, pointer, soft, call.deadline, &mut summary, &mut pointers).await {
+        match work(app, pointer, time, &mut summary, &mut pointers).await {
             Ok(()) => {}
             Err(error) => {
                 failed += 1;
@@ -100,20 +92,19 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 async fn work(
     app: &App,
     pointer: &Pointer,
-    soft: Deadline,
-    deadline: Deadline,
+    time: CallTime,
     summary: &mut Summary,
     pointers: &mut Vec<Pointer>,
 ) -> Result<(), BoxError> {
     let Stage::Fetch(key) = &pointer.receipt.stage else {
         return Err("the doorbell names a receipt of another function: look at the topics' subscriptions".into());
     };
-    let Some(work) = receipt::take(app, pointer, key, deadline).await? else {
+    let Some(work) = receipt::take(app, pointer, key, time.deadline).await? else {
         summary.gone += 1;
         return Ok(());
     };
     summary.receipts += 1;
-    let outcome = receipt::work_off(app, work, soft, deadline).await;
+    let outcome = receipt::work_off(app, work, time).await;
     summary.listed += outcome.account.listed;
     summary.filtered += outcome.account.filtered;
     summary.redacted += outcome.account.redacted;

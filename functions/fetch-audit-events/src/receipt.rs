@@ -5,7 +5,7 @@ use std::{collections::HashSet, time::Duration};
 use futures_util::{StreamExt, stream};
 use pipeline::{Account, Destination, FetchBody, FetchKey, Location, Pointer, Receipt, WorkUnit};
 use tokio::time::Instant;
-use workbench::{CannotRead, Deadline, hold_until, open_batch};
+use workbench::{CallTime, CannotRead, Deadline, give_back, hold_until, open_batch, release, service_time};
 
 use crate::{
     App,
@@ -65,7 +65,7 @@ pub(crate) async fn take(
         },
     };
     // The reading above told the service's time.
-    let now = app.config.connection.client.service_time().ok_or("the service gave no time")?;
+    let now = service_time(&app.config.connection.client)?;
     match ledger.take(&pointer.receipt, hold_until(now, deadline), deadline).await? {
         ledger::Taken::Held(held) => Ok(Some(Work { held, key: key.clone(), body })),
         ledger::Taken::Gone => Ok(None),
@@ -105,24 +105,25 @@ async fn units_at(app: &App, location: &Location, deadline: Deadline) -> Option<
 }
 
 /// Lists the units, puts what they hold, and leaves the ledger telling the truth.
-pub(crate) async fn work_off(app: &App, work: Work, soft: Deadline, deadline: Deadline) -> Outcome {
+pub(crate) async fn work_off(app: &App, work: Work, time: CallTime) -> Outcome {
+    let CallTime { soft, deadline } = time;
     let count = u32::try_from(work.body.units.len()).unwrap_or(u32::MAX);
     if let Some(halves) = halves(&work) {
         tracing::error!(receipt = %work.held, "calls end in the middle of this work: cut in halves");
         let error = hand_on(app, &work, &halves, deadline).await.err();
         if error.is_some() {
-            abandon(app, &work.held, deadline).await;
+            release(&app.config.ledger, &work.held, deadline).await;
         }
         return Outcome { left: count, error, ..Outcome::default() };
     }
     let ready = match destinations(app, &work.body) {
-        Ok(destinations) => addressees(app, &work, destinations, soft, deadline).await,
+        Ok(destinations) => addressees(app, &work, destinations, time).await,
         Err(error) => Err(error),
     };
     let addressees = match ready {
         Ok(Some(addressees)) => addressees,
         not_ready => {
-            give_back(app, &work.held, deadline).await;
+            give_back(&app.config.ledger, &work.held, deadline).await;
             return Outcome { left: count, error: not_ready.err(), ..Outcome::default() };
         }
     };
@@ -168,7 +169,7 @@ pub(crate) async fn work_off(app: &App, work: Work, soft: Deadline, deadline: De
     let rest = rest(&work.body, left, &undone, &sent, &mut error);
     let left = rest.as_ref().map_or(0, |body| body.units.len());
     if let Err(reason) = close(app, &work, &rest, &sent.account, deadline).await {
-        abandon(app, &work.held, deadline).await;
+        release(&app.config.ledger, &work.held, deadline).await;
         error.get_or_insert(reason);
     }
     Outcome {
@@ -245,24 +246,6 @@ fn next(key: &FetchKey) -> FetchKey {
     FetchKey { continuation: key.continuation + 1, ..key.clone() }
 }
 
-/// Nothing was begun: as it was.
-async fn give_back(app: &App, held: &Receipt, deadline: Deadline) {
-    let given = app.config.ledger.give_back(held, deadline).await;
-    note(given);
-}
-
-/// Some of it is on its way: the next attempt must know that it is not the first.
-async fn abandon(app: &App, held: &Receipt, deadline: Deadline) {
-    let released = app.config.ledger.release(held, deadline).await;
-    note(released.map(drop));
-}
-
-fn note(outcome: Result<(), ledger::Error>) {
-    if let Err(error) = outcome {
-        tracing::warn!(error = &error as &dyn std::error::Error, "the receipt stays held until its time is over");
-    }
-}
-
 /// Whom this work is for: all destinations, or those that a backfill named.
 fn destinations(app: &App, body: &FetchBody) -> Result<Vec<Destination>, BoxError> {
     let configured = &app.config.destinations;
@@ -283,12 +266,11 @@ async fn addressees(
     app: &App,
     work: &Work,
     destinations: Vec<Destination>,
-    soft: Deadline,
-    deadline: Deadline,
+    time: CallTime,
 ) -> Result<Option<Vec<Addressee>>, BoxError> {
     let key = &work.key;
     let first = key.is_first_attempt() && work.held.attempts == 0 && !work.body.again;
-    if !first && !alone(app, &work.held, soft, deadline).await? {
+    if !first && !alone(app, &work.held, time).await? {
         // A warning, for one that gives way again and again is work that never gets done.
         tracing::warn!(receipt = %work.held, "the same events are being listed under another receipt; this one comes after it");
         return Ok(None);
@@ -300,7 +282,7 @@ async fn addressees(
         } else {
             let (ledger, region) = (&app.config.ledger, key.region.as_str());
             let except = work.body.anew.as_ref().map(|anew| anew.replaces.as_str());
-            ledger.on_their_way(key.lane, key.window, region, &destination, except, deadline).await?
+            ledger.on_their_way(key.lane, key.window, region, &destination, except, time.deadline).await?
         };
         addressees.push(Addressee { destination, known });
     }
@@ -311,11 +293,11 @@ async fn addressees(
 /// False where the other takes too long, or goes first.
 ///
 /// Of two that meet, the one with the larger name gives way and comes again with the sweep, the other waits for it.
-async fn alone(app: &App, held: &Receipt, soft: Deadline, deadline: Deadline) -> Result<bool, BoxError> {
-    let until = soft.min(Instant::now() + ALONE_WITHIN);
+async fn alone(app: &App, held: &Receipt, time: CallTime) -> Result<bool, BoxError> {
+    let until = time.soft.min(Instant::now() + ALONE_WITHIN);
     loop {
-        let now = app.config.connection.client.service_time().ok_or("the service gave no time")?;
-        let others = app.config.ledger.side_by_side(held, now, deadline).await?;
+        let now = service_time(&app.config.connection.client)?;
+        let others = app.config.ledger.side_by_side(held, now, time.deadline).await?;
         if others.is_empty() {
             return Ok(true);
         }

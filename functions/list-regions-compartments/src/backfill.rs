@@ -3,7 +3,7 @@
 use futures_util::{StreamExt, TryStreamExt, stream};
 use pipeline::{Backfill, BackfillError, Destination, FetchBody, Minute, Part, Pointer, Word};
 use serde::Serialize;
-use workbench::{Deadline, ring};
+use workbench::{Deadline, NoTime, ring, service_time};
 
 use crate::{App, plan::PUT_MAX_BYTES};
 
@@ -31,8 +31,8 @@ pub(crate) enum RunError {
     Destination,
     #[error("no scopes are known yet: let the schedule run once first")]
     NoScopes,
-    #[error("the service gave no time")]
-    NoTime,
+    #[error(transparent)]
+    NoTime(#[from] NoTime),
     #[error(transparent)]
     Ledger(#[from] ledger::Error),
 }
@@ -40,7 +40,7 @@ pub(crate) enum RunError {
 pub(crate) async fn run(app: &App, body: &[u8], deadline: Deadline) -> Result<Summary, RunError> {
     let config = &app.config;
     let scopes = config.ledger.scopes(deadline).await?;
-    let now = config.connection.client.service_time().ok_or(RunError::NoTime)?;
+    let now = service_time(&config.connection.client)?;
     let backfill = Backfill::parse(body, Minute::floor(now))?;
     if backfill.destination.as_ref().is_some_and(|wanted| !config.destinations.contains(wanted)) {
         return Err(RunError::Destination);

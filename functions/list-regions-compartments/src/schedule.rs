@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use pipeline::{Minute, Proof, Window};
 use serde::Serialize;
 use tokio::time::Instant;
-use workbench::Deadline;
+use workbench::{Deadline, NoTime, service_time};
 
 use crate::{App, health, planner, sweep};
 
@@ -67,8 +67,8 @@ pub(crate) enum RunError {
     StartAhead,
     #[error("the state bucket holds foreign objects and no ledger: give the ledger a bucket of its own, or set start")]
     ForeignBucket,
-    #[error("the service gave no time")]
-    NoTime,
+    #[error(transparent)]
+    NoTime(#[from] NoTime),
     #[error("answers of one service differ by {0} seconds in their date: nothing is planned until they agree")]
     ClocksDisagree(i64),
     #[error("the regions and compartments cannot be listed, and none are known")]
@@ -94,7 +94,7 @@ pub(crate) async fn run(app: &App, deadline: Deadline) -> Result<Summary, RunErr
     let told = [read_at, scopes_read_at, waiting.read_at];
     let now = match told.iter().any(Option::is_some) {
         true => agreed(told, began.elapsed())?,
-        false => app.config.connection.client.service_time().ok_or(RunError::NoTime)?,
+        false => service_time(&app.config.connection.client)?,
     };
     let mut summary = Summary { owed: waiting.owed.len(), held: waiting.held.len(), ..Summary::default() };
     if waiting.foreign > 0 {
@@ -123,7 +123,7 @@ pub(crate) async fn run(app: &App, deadline: Deadline) -> Result<Summary, RunErr
 fn agreed(told: [Option<Timestamp>; 3], within: Duration) -> Result<Timestamp, RunError> {
     let within = CLOCKS_DIFFER + SignedDuration::try_from(within).unwrap_or(SignedDuration::ZERO);
     let told = || told.into_iter().flatten();
-    let (Some(first), Some(last)) = (told().min(), told().max()) else { return Err(RunError::NoTime) };
+    let (Some(first), Some(last)) = (told().min(), told().max()) else { return Err(NoTime.into()) };
     let apart = last.duration_since(first);
     if apart > within { Err(RunError::ClocksDisagree(apart.as_secs())) } else { Ok(first) }
 }

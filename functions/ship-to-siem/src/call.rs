@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use delivery::redrive;
+use delivery::{Fared, redrive, tell_the_sweep};
 use fn_hyper::{Intent, Invocation, Reply};
 use pipeline::{Doorbell, Pointer, Stage, Tally};
 use serde::Serialize;
-use tokio::time::Instant;
-use workbench::Deadline;
+use workbench::{CallTime, Deadline};
 
 use crate::{
     App,
@@ -43,9 +42,8 @@ impl Summary {
 }
 
 /// A receipt is not begun in the last part of a call: a post and its answer must fit.
-fn soft(deadline: Deadline) -> Deadline {
-    let left = deadline.saturating_duration_since(Instant::now());
-    deadline - (left / 4).min(Duration::from_secs(30))
+fn time(deadline: Deadline) -> CallTime {
+    CallTime::before(deadline, 4, Duration::from_secs(30))
 }
 
 /// Answers one call. The body is a doorbell, or, of a direct call, the order to redrive dead letters.
@@ -54,27 +52,21 @@ pub async fn handle(app: &App, call: Invocation) -> Reply {
     if let Intent::Direct = call.intent
         && let Some(order) = redrive::parse(&call.body)
     {
-        return redrive::answer(app.config.parties(), order, soft(call.deadline), call.deadline).await;
+        return redrive::answer(app.config.parties(), order, time(call.deadline)).await;
     }
     let doorbell = match Doorbell::parse(&call.body) {
         Ok(doorbell) => doorbell,
-        Err(error) => {
-            tracing::error!(
-                error = &error as &dyn std::error::Error,
-                "the call was not understood; nothing was changed"
-            );
-            return Reply::failure(format!("the call was not understood: {error}"));
-        }
+        Err(error) => return Reply::not_understood(&error),
     };
     let mut summary = Summary::default();
     let mut failed = 0;
     let mut down = false;
-    let soft = soft(call.deadline);
+    let time = time(call.deadline);
     let deliveries_max = doorbell.word.deliveries_max().unwrap_or(usize::MAX);
     for pointer in &doorbell.pointers {
         // A destination that just failed would fail for the next batch, too: what is not taken stays owed as it is.
         let is_enough = (summary.shipped + summary.owed) as usize >= deliveries_max;
-        if down || is_enough || Instant::now() >= soft {
+        if down || is_enough || time.is_over() {
             summary.untouched += 1;
             continue;
         }
@@ -94,27 +86,18 @@ pub async fn handle(app: &App, call: Invocation) -> Reply {
             }
         }
     }
-    tell_the_sweep(app, &doorbell, &summary, down, call.deadline).await;
+    let fared = match down {
+        true => Fared::Failed,
+        false if summary.shipped > 0 => Fared::Took,
+        false => Fared::Untried,
+    };
+    tell_the_sweep(app.config.parties(), &doorbell.word, fared, call.deadline).await;
     let text = serde_json::to_string(&summary).unwrap_or_default();
     tracing::info!(summary = text, failed, "done");
     if failed == 0 {
         Reply::json(text)
     } else {
         Reply::failure(format!("not all is delivered, and the rest is still owed: {text}"))
-    }
-}
-
-/// Leaves word of a destination that is down, or that took a whole probe. Advice only: where it cannot be left, the
-/// sweep rings as it did.
-async fn tell_the_sweep(app: &App, doorbell: &Doorbell, summary: &Summary, down: bool, deadline: Deadline) {
-    let (ledger, destination) = (&app.config.ledger, app.config.target.name());
-    let told = match doorbell.word.probe {
-        _ if down => ledger.hush(destination, deadline).await,
-        Some(level) if summary.shipped > 0 => ledger.relieve(destination, level, deadline).await,
-        _ => return,
-    };
-    if let Err(error) = told {
-        tracing::warn!(error = &error as &dyn std::error::Error, "the sweep is not told how the destination fares");
     }
 }
 

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use delivery::{Ends, Letters, persist, slow_down};
 use jiff::{SignedDuration, Timestamp};
 use ledger::{Taken, letter_date};
-use oci_client::Client;
 use pipeline::{EventRange, Lane, Pointer, Receipt, ShipKey, Tally, event_hash, unpack};
 use siem_sinks::{Outcome as RecordOutcome, Proven, Record};
-use workbench::{CannotRead, Deadline, Opened, hold_until, open_batch};
+use workbench::{CannotRead, Deadline, Opened, give_back, hold_until, open_batch, service_time};
 
 use crate::App;
 
@@ -47,17 +46,15 @@ pub(crate) async fn ship(app: &App, pointer: &Pointer, key: &ShipKey, deadline: 
     };
     // Reading waits until the race is won; the cursor costs little and tells the service's time.
     let opened = open_batch(client, &app.config.streaming_endpoint, &location, deadline).await;
-    let started = now(client)?;
+    let started = service_time(client)?;
     let held = match ledger.take(&pointer.receipt, hold_until(started, deadline), deadline).await? {
         Taken::Held(held) => held,
         Taken::Gone => return Ok(Outcome::Gone),
     };
     let work = Work { app, held, key, started, deadline };
     let outcome = work.run(opened).await;
-    if outcome.is_err()
-        && let Err(error) = ledger.give_back(&work.held, deadline).await
-    {
-        tracing::warn!(error = &error as &dyn std::error::Error, "the receipt stays held until its time is over");
+    if outcome.is_err() {
+        give_back(ledger, &work.held, deadline).await;
     }
     outcome
 }
@@ -248,10 +245,6 @@ fn records(values: &[bytes::Bytes], key: &ShipKey) -> Result<Vec<Record>, pipeli
         }
     }
     Ok(records)
-}
-
-fn now(client: &Client) -> Result<Timestamp, BoxError> {
-    client.service_time().ok_or_else(|| "the service gave no time".into())
 }
 
 /// Names a record for good, whichever batch brings it: `<span>.<region>.<hash of its id>`. A batch that is gone from its
