@@ -36,9 +36,14 @@ impl Buffer {
         self.block.get(self.read..self.end).unwrap_or_default()
     }
 
-    /// The same, to be given out in slices; then [`Buffer::keep`] takes what stays unread.
+    /// The unread bytes, to be given out in slices; then [`Buffer::keep`] takes what stays unread.
     pub(crate) fn share(&self) -> Bytes {
         self.block.slice(self.read..self.end)
+    }
+
+    /// The length of the block that those slices hold on.
+    pub(crate) fn block_bytes(&self) -> usize {
+        self.block.len()
     }
 
     /// Only the last `unread` bytes are still unread.

@@ -68,6 +68,9 @@ pub struct Place {
     pub in_array: bool,
     /// What has been read and belongs to the next item.
     pub begun: Vec<u8>,
+    /// How many bytes have been looked at in vain before it, beyond what that is worth: how the next items are cut depends
+    /// on it.
+    pub vain: u64,
 }
 
 /// Cuts a stream that arrives in chunks, and never fails.
@@ -132,7 +135,8 @@ impl LenientSplitter {
     /// At a place that another one reached.
     #[must_use]
     pub fn resume(limits: Limits, place: Place) -> Self {
-        Self { buffer: Buffer::from(place.begun), in_array: place.in_array, ..Self::new(limits) }
+        let patience = PATIENCE_AT_FIRST.saturating_sub(place.vain);
+        Self { buffer: Buffer::from(place.begun), in_array: place.in_array, patience, ..Self::new(limits) }
     }
 
     /// The place behind the last item that was given out; `None` amid what is too large, or where more than
@@ -141,13 +145,25 @@ impl LenientSplitter {
     pub fn place(&self, begun_max_bytes: usize) -> Option<Place> {
         let begun = self.buffer.unread();
         let is_small = self.piece.is_none() && begun.len() <= begun_max_bytes;
-        is_small.then(|| Place { in_array: self.in_array, begun: begun.to_vec() })
+        is_small.then(|| Place { in_array: self.in_array, begun: begun.to_vec(), vain: self.vain() })
     }
 
     /// Whether the place behind the last item lies within a top-level array; `None` amid what is too large.
     #[must_use]
     pub fn in_array(&self) -> Option<bool> {
         self.piece.is_none().then_some(self.in_array)
+    }
+
+    /// [`Place::vain`] of the place behind the last item.
+    #[must_use]
+    pub fn vain(&self) -> u64 {
+        PATIENCE_AT_FIRST.saturating_sub(self.patience)
+    }
+
+    /// The bytes of memory that the items given out last share, as long as one of them is there.
+    #[must_use]
+    pub fn shared_bytes(&self) -> usize {
+        self.buffer.block_bytes()
     }
 
     /// How many bytes have been read that belong to no item yet.
@@ -162,7 +178,7 @@ impl LenientSplitter {
             room.copy_from_slice(chunk);
             (chunk.len(), ())
         });
-        self.cut(out);
+        self.cut(usize::MAX, out);
     }
 
     /// Lets `write` put what comes next where it will be read, at most `most` bytes: it answers how many, and what else it
@@ -171,29 +187,30 @@ impl LenientSplitter {
         self.buffer.fill(most, write)
     }
 
-    /// Gives `out` each item that has become whole.
-    pub fn cut(&mut self, out: &mut impl FnMut(Item)) {
-        self.walk(false, out);
+    /// Gives `out` the items that have become whole, at most `most` of them; whether there may be more.
+    pub fn cut(&mut self, most: usize, out: &mut impl FnMut(Item)) -> bool {
+        self.walk(false, most, out)
     }
 
     /// Gives `out` the items that are whole and have not been looked at, where nothing more will come and yet the file is
     /// not known to end here. Else they come with later chunks.
     pub fn flush(&mut self, out: &mut impl FnMut(Item)) {
         self.wanted = 0;
-        self.walk(false, out);
+        self.walk(false, usize::MAX, out);
     }
 
     /// States that the file has ended, and gives out what is left. The answer is whether a top-level array was still open:
     /// something may be missing behind the last item then.
     pub fn finish(&mut self, out: &mut impl FnMut(Item)) -> bool {
         self.wanted = 0;
-        self.walk(true, out);
+        self.walk(true, usize::MAX, out);
         std::mem::take(&mut self.in_array)
     }
 
-    fn walk(&mut self, is_end: bool, out: &mut impl FnMut(Item)) {
+    fn walk(&mut self, is_end: bool, most: usize, out: &mut impl FnMut(Item)) -> bool {
         let mut rest = self.buffer.share();
-        while !rest.is_empty() && rest.len() >= self.wanted {
+        let mut left = most;
+        while left > 0 && !rest.is_empty() && rest.len() >= self.wanted {
             self.wanted = 0;
             let (set_aside, length) = match self.look(&rest, is_end) {
                 Look::Between(length) => (None, length),
@@ -203,6 +220,7 @@ impl LenientSplitter {
                 }
                 Look::Record(Object { length, is_compact }) => {
                     out(Item::Record { bytes: rest.slice(..length), is_compact });
+                    left -= 1;
                     (None, length)
                 }
                 Look::SetAside(reason, length) => (Some(reason), length),
@@ -226,11 +244,13 @@ impl LenientSplitter {
                 // White space behind it lies between items; behind a piece it may be part of the whole.
                 let bytes = if reason == NoRecord::TooLarge { bytes } else { trimmed(&bytes) };
                 out(Item::SetAside { reason, bytes });
+                left -= 1;
             }
             rest.advance(length);
             self.patience = (self.patience + PATIENCE * length as u64).min(PATIENCE_AT_FIRST);
         }
         self.buffer.keep(rest.len());
+        left == 0
     }
 
     /// Looks at what begins at the start of `rest`.

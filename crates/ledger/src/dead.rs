@@ -44,13 +44,15 @@ pub struct DeadLetter {
     pub record: Bytes,
 }
 
-/// How the letters of a log file are named: `object.<file>.<place>`, and `object.<file>.rest`.
+/// How the letters of a log file are named: `object.<file>.<place>.<hash>`, and `object.<file>.rest`.
 const OF_A_FILE: &str = "object.";
 const REST: &str = ".rest";
 
-/// The key of the letter of one item of a log file: its place among all of them.
-pub fn item_letter(file: &ObjectKey, place: u64) -> String {
-    format!("{OF_A_FILE}{file}.{place:09}")
+/// The key of the letter of one item of a log file: its place among all of them, and its hash, for with other settings, or
+/// from another place on, a file may be cut into other items.
+pub fn item_letter(file: &ObjectKey, place: u64, item: &[u8]) -> String {
+    let hash: String = sha256_hex(item).chars().take(8).collect();
+    format!("{OF_A_FILE}{file}.{place:09}.{hash}")
 }
 
 /// The key of the letter that stands for what is left of a log file.

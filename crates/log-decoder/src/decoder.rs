@@ -12,6 +12,9 @@ use crate::{
 /// Bytes that one step inflates at most.
 const WINDOW_BYTES: usize = 256 * 1024;
 
+/// Items that one step gives out at most, but for the last one of a file: objects may be as short as two bytes.
+const ITEMS_AT_ONCE: usize = 10_000;
+
 /// Bytes of an unfinished record that a resume point carries at most; a member amid a longer one is none.
 const BEGUN_MAX_BYTES: usize = 32 * 1024;
 
@@ -57,6 +60,8 @@ pub struct Decoder {
     offset: u64,
     inflated: u64,
     count: Count,
+    /// Whether items may be whole that have not been given out.
+    has_whole: bool,
     point: ResumePoint,
 }
 
@@ -106,6 +111,7 @@ impl Decoder {
             offset: point.offset,
             inflated: point.inflated,
             count: Count { items: point.items, skip: items },
+            has_whole: false,
             point,
         }
     }
@@ -120,6 +126,12 @@ impl Decoder {
     #[must_use]
     pub fn items(&self) -> u64 {
         self.count.items
+    }
+
+    /// The bytes of memory that the items of the last step share, as long as one of them is there.
+    #[must_use]
+    pub fn shared_bytes(&self) -> usize {
+        self.splitter.shared_bytes()
     }
 
     /// Takes some of `input`, which follows what was taken before, and gives `out` each item that it completes.
@@ -138,6 +150,12 @@ impl Decoder {
     }
 
     fn step_on(&mut self, input: &[u8], out: &mut impl FnMut(Item)) -> Result<Step, Damage> {
+        if self.has_whole {
+            self.cut(out);
+            self.mark_plain();
+            let may_have_more = self.has_whole || matches!(self.state, State::Member(_));
+            return Ok(Step { taken: 0, has_more: may_have_more });
+        }
         let step = match &mut self.state {
             State::Start(head) => {
                 let taken = input.len().min(HEAD_BYTES - head.len());
@@ -157,7 +175,7 @@ impl Decoder {
                 });
                 self.give(taken, out)?;
                 self.mark_plain();
-                Step { taken, has_more: false }
+                Step { taken, has_more: self.has_whole }
             }
             State::Between { .. } => self.look_for_member(input)?,
             State::Member(_) => self.inflate(input, out)?,
@@ -227,6 +245,7 @@ impl Decoder {
                         inflated: self.inflated,
                         compression: Some(Compression::Gzip),
                         in_array: place.in_array,
+                        vain: place.vain,
                         begun: place.begun,
                     },
                     None => std::mem::take(&mut self.point),
@@ -266,7 +285,7 @@ impl Decoder {
             Ok(Status::StreamEnd) => self.state = State::BETWEEN,
             Ok(Status::Ok | Status::BufError) => {}
         }
-        let has_more = given == WINDOW_BYTES && matches!(self.state, State::Member(_));
+        let has_more = self.has_whole || given == WINDOW_BYTES && matches!(self.state, State::Member(_));
         Ok(Step { taken, has_more })
     }
 
@@ -280,12 +299,19 @@ impl Decoder {
         if self.inflated > honest {
             return Err(Damage::Ratio { max: self.limits.ratio_max });
         }
-        self.splitter.cut(&mut self.count.passing(out));
+        self.cut(out);
         Ok(())
+    }
+
+    fn cut(&mut self, out: &mut impl FnMut(Item)) {
+        self.has_whole = self.splitter.cut(ITEMS_AT_ONCE, &mut self.count.passing(out));
     }
 
     /// Of plain text any place between two records will do.
     fn mark_plain(&mut self) {
+        if !matches!(self.state, State::Plain) {
+            return;
+        }
         let begun = self.splitter.begun_bytes() as u64;
         // What has begun is read again: it lies behind the point, not in it.
         if let Some(in_array) = self.splitter.in_array().filter(|_| begun <= self.offset) {
@@ -295,6 +321,7 @@ impl Decoder {
                 inflated: self.inflated - begun.min(self.inflated),
                 compression: Some(Compression::None),
                 in_array,
+                vain: self.splitter.vain(),
                 begun: Vec::new(),
             };
         }

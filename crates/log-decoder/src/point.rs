@@ -20,6 +20,9 @@ pub struct ResumePoint {
     /// Whether it lies within a top-level array.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) in_array: bool,
+    /// How much was looked at in vain before it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) vain: u64,
     /// The first bytes of the next item, which lie before it: members do not end with records.
     #[serde(default, skip_serializing_if = "Vec::is_empty", serialize_with = "write", deserialize_with = "read")]
     pub(crate) begun: Vec<u8>,
@@ -35,8 +38,13 @@ pub(crate) enum Compression {
 
 impl ResumePoint {
     pub(crate) fn place(&self) -> Place {
-        Place { in_array: self.in_array, begun: self.begun.clone() }
+        Place { in_array: self.in_array, begun: self.begun.clone(), vain: self.vain }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 fn write<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {

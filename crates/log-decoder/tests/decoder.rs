@@ -173,3 +173,47 @@ proptest! {
         prop_assert_eq!((got, end), whole);
     }
 }
+
+#[test]
+fn one_step_gives_out_no_flood_of_items() {
+    let text = b"{}".repeat(100_000);
+    for file in [gzip(&text), text] {
+        let mut decoder = Decoder::new(Limits::default());
+        let (mut all, mut rest, mut has_more) = (0, &file[..], false);
+        while has_more || !rest.is_empty() {
+            let mut count = 0;
+            let step = decoder.step(rest, &mut |_| count += 1).unwrap();
+            assert!(count <= 10_000, "{count}");
+            (rest, has_more) = (&rest[step.taken..], step.has_more);
+            all += count;
+        }
+        decoder.finish(&mut |_| all += 1).unwrap();
+        assert_eq!(all, 100_000);
+    }
+}
+
+#[test]
+fn a_resumed_reader_cuts_what_is_broken_as_the_first_one_would() {
+    // Each line begins a record that never ends: looked at in vain again and again, until all of it goes as one piece.
+    let broken = "{\"a\":\n".repeat(10_000) + "x\n";
+    let tail = "{\"b\":1}".repeat(5);
+    let members = [gzip(broken.as_bytes()), gzip(broken.as_bytes()), gzip(tail.as_bytes())];
+    let plain = [broken.clone(), broken, tail].concat().into_bytes();
+    for (file, cut) in [(members.concat(), members[0].len() + 1), (plain, 60_003)] {
+        let mut first = Decoder::new(Limits::default());
+        let mut got = Vec::new();
+        let (head, rest) = file.split_at(cut);
+        feed(&mut first, head, &mut got).unwrap();
+        let (point, known) = (first.point().clone(), first.items());
+        let point: ResumePoint = serde_json::from_str(&serde_json::to_string(&point).unwrap()).unwrap();
+        assert!(point.offset > 0 && point.items > 0, "{point:?}");
+        let mut second = Decoder::resume(Limits::default(), point.clone(), known);
+        let (mut by_first, mut by_second) = (Vec::new(), Vec::new());
+        feed(&mut first, rest, &mut by_first).unwrap();
+        first.finish(&mut note(&mut by_first)).unwrap();
+        feed(&mut second, &file[usize::try_from(point.offset).unwrap()..], &mut by_second).unwrap();
+        second.finish(&mut note(&mut by_second)).unwrap();
+        assert_eq!(by_first, by_second);
+        assert!(by_first.len() > 5, "{}", by_first.len());
+    }
+}

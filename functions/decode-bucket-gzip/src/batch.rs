@@ -18,8 +18,9 @@ use crate::{
 /// Splunk's usual size. Two batches and a body are in memory at once.
 const BATCH_BYTES: usize = 700_000;
 
-/// Where a step gives less than this, it is copied: else a few records would hold all the memory that they were read in.
-const SHARED_MIN_BYTES: usize = 64 * 1024;
+/// Where what is sent of a step is less than this share of the memory that it was read in, it is copied: else a few records
+/// would hold all of it.
+const SHARED_MIN: usize = 4;
 
 /// Bytes of copies that lie together: small enough that the allocator gives the same memory again.
 const ARENA_BYTES: usize = 256 * 1024;
@@ -101,17 +102,10 @@ impl<'a> Filler<'a> {
         }
     }
 
-    /// The next batch, and why it ends. Bytes that are waited for as its time is over may come a little later.
+    /// The next batch, and why it ends: nothing is waited for once the time is over.
     pub(crate) async fn fill(&mut self, time: CallTime) -> (Batch, End) {
         let from = self.decoder.items().max(self.from);
-        let mut filling = Filling {
-            batch: Batch::default(),
-            arena: BytesMut::new(),
-            step: Step::default(),
-            next: from,
-            no_records_left: self.no_records_left,
-            ended_at: None,
-        };
+        let mut filling = Filling::new(from, self.no_records_left);
         let end = loop {
             // Before all else: what lies behind that item is not in the batch.
             if filling.ended_at.is_some() {
@@ -124,19 +118,21 @@ impl<'a> Filler<'a> {
                 break End::Time;
             }
             if self.chunk.is_empty() && !self.has_more {
-                match self.source.next(time.deadline).await {
+                match self.source.next(time.soft).await {
                     Ok(Some(chunk)) => self.chunk = chunk,
                     Ok(None) => match self.decoder.finish(&mut |item| filling.take(item, self.select, &self.region)) {
                         Ok(()) if filling.ended_at.is_some() => break End::Damage(TOO_MANY.to_owned()),
                         Ok(()) => break End::File,
                         Err(damage) => break End::Damage(damage.to_string()),
                     },
+                    // What has come is settled in the time that is left.
+                    Err(_) if time.is_over() => break End::Time,
                     Err(error) => break End::Failed(error),
                 }
             }
             match self.decoder.step(&self.chunk, &mut |item| filling.take(item, self.select, &self.region)) {
                 Ok(step) => {
-                    filling.end_step();
+                    filling.end_step(self.decoder.shared_bytes());
                     self.chunk.advance(step.taken);
                     self.has_more = step.has_more;
                 }
@@ -145,7 +141,7 @@ impl<'a> Filler<'a> {
             // A step is little beside what has been read: whoever sends the batch before this one has its turn.
             tokio::task::yield_now().await;
         };
-        filling.end_step();
+        filling.end_step(self.decoder.shared_bytes());
         let mut batch = filling.batch;
         self.no_records_left = filling.no_records_left;
         batch.until = filling.ended_at.unwrap_or(filling.next);
@@ -177,6 +173,17 @@ struct Filling {
 }
 
 impl Filling {
+    fn new(next: u64, no_records_left: u64) -> Self {
+        Self {
+            batch: Batch::default(),
+            arena: BytesMut::new(),
+            step: Step::default(),
+            next,
+            no_records_left,
+            ended_at: None,
+        }
+    }
+
     fn take(&mut self, item: Item, select: &Select, region: &Option<Arc<str>>) {
         let place = self.next;
         self.next += 1;
@@ -208,10 +215,10 @@ impl Filling {
         self.step.bytes += bytes;
     }
 
-    /// A step is over: what it gave keeps the memory that it was read in only where it fills a good part of that.
-    fn end_step(&mut self) {
+    /// A step is over, whose items share so many bytes of memory: what it gave holds them only where it fills a good part.
+    fn end_step(&mut self, shared_bytes: usize) {
         let Step { bytes, first_record, first_piece } = self.step;
-        if bytes < SHARED_MIN_BYTES {
+        if bytes.saturating_mul(SHARED_MIN) < shared_bytes {
             let records = self.batch.records.iter_mut().skip(first_record).map(|record| &mut record.raw);
             let pieces = self.batch.no_records.iter_mut().skip(first_piece).map(|piece| &mut piece.bytes);
             for shared in records.chain(pieces) {
@@ -228,4 +235,36 @@ fn copy(arena: &mut BytesMut, bytes: &[u8]) -> Bytes {
     }
     arena.extend_from_slice(bytes);
     arena.split().freeze()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a step takes of a block of 1,000 bytes, where it takes records of these lengths.
+    fn step(lengths: &[usize]) -> (Bytes, Filling) {
+        let block = Bytes::from(vec![b'x'; 1_000]);
+        let mut filling = Filling::new(0, 1);
+        let mut from = 0;
+        for length in lengths {
+            let bytes = block.slice(from..from + length);
+            filling.take(Item::Record { bytes, is_compact: true }, &Select::default(), &None);
+            from += length;
+        }
+        filling.take(Item::SetAside { reason: NoRecord::Broken, bytes: block.slice(..10) }, &Select::default(), &None);
+        filling.end_step(block.len());
+        (block, filling)
+    }
+
+    #[test]
+    fn a_few_records_do_not_hold_the_memory_that_they_were_read_in() {
+        for (lengths, is_copied) in [(&[100, 100][..], true), (&[], true), (&[100, 140], false), (&[900], false)] {
+            let (block, filling) = step(lengths);
+            assert_eq!(block.is_unique(), is_copied, "{lengths:?}");
+            let lying: Vec<usize> = filling.batch.records.iter().map(|record| record.raw.len()).collect();
+            assert_eq!(lying, lengths);
+            assert!(filling.batch.records.iter().all(|record| record.raw.iter().all(|byte| *byte == b'x')));
+            assert_eq!(filling.batch.no_records.first().map(|piece| piece.bytes.len()), Some(10));
+        }
+    }
 }

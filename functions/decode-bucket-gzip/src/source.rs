@@ -37,8 +37,13 @@ pub(crate) struct Source<'a> {
 
 enum From {
     Bucket(Box<ObjectReader>),
-    /// What is kept of it, from that byte of the file on.
-    Kept(u64),
+    /// What is kept of it.
+    Kept {
+        /// The next byte of the file.
+        offset: u64,
+        /// Why the bucket does not have it.
+        why: FileUnreadable,
+    },
 }
 
 impl<'a> Source<'a> {
@@ -54,8 +59,8 @@ impl<'a> Source<'a> {
     pub(crate) async fn next(&mut self, deadline: Deadline) -> Result<Option<Bytes>, FileUnreadable> {
         if let From::Bucket(reader) = &mut self.from {
             match reader.chunk(deadline).await.map_err(classify) {
-                Err(FileUnreadable::Overwritten | FileUnreadable::Gone) if self.kept.is_some() => {
-                    self.from = From::Kept(reader.offset());
+                Err(why @ (FileUnreadable::Overwritten | FileUnreadable::Gone)) if self.kept.is_some() => {
+                    self.from = From::Kept { offset: reader.offset(), why };
                 }
                 read => return read,
             }
@@ -65,14 +70,17 @@ impl<'a> Source<'a> {
 
     /// The next bytes of what is kept.
     async fn kept(&mut self, deadline: Deadline) -> Result<Option<Bytes>, FileUnreadable> {
-        let (From::Kept(offset), Some(kept)) = (&mut self.from, &self.kept) else { return Err(FileUnreadable::Gone) };
+        let (From::Kept { offset, why }, Some(kept)) = (&mut self.from, &self.kept) else {
+            return Err(FileUnreadable::Gone);
+        };
         if *offset == kept.until {
             return Ok(None);
         }
-        let (part, within) = kept.part(*offset).ok_or(FileUnreadable::Gone)?;
+        let mut absent = || std::mem::replace(why, FileUnreadable::Gone);
+        let (part, within) = kept.part(*offset).ok_or_else(&mut absent)?;
         let config = &self.app.config;
         let bytes = config.ledger.kept_part(config.target.name(), &self.key, part, deadline).await?;
-        let bytes = bytes.filter(|bytes| within < bytes.len()).ok_or(FileUnreadable::Gone)?.slice(within..);
+        let bytes = bytes.filter(|bytes| within < bytes.len()).ok_or_else(absent)?.slice(within..);
         *offset += bytes.len() as u64;
         Ok(Some(bytes))
     }

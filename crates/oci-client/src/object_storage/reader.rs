@@ -24,6 +24,8 @@ pub struct ObjectReader {
     etag: String,
     /// The next byte.
     offset: u64,
+    /// The object's length, once an answer has told it.
+    total: Option<u64>,
     arriving: Option<Arriving>,
     /// How many answers in a row have broken off, and no byte between them.
     breaks: u32,
@@ -50,7 +52,7 @@ struct Extent {
 impl ObjectReader {
     pub(super) fn new(bucket: Bucket, name: &str, etag: &str, offset: u64) -> Self {
         let (name, etag) = (name.to_owned(), etag.to_owned());
-        Self { bucket, name, etag, offset, arriving: None, breaks: 0, is_over: false }
+        Self { bucket, name, etag, offset, total: None, arriving: None, breaks: 0, is_over: false }
     }
 
     /// Where the next bytes lie in the object.
@@ -96,9 +98,19 @@ impl ObjectReader {
     /// One step: some bytes, or nothing where an answer was opened or ended well.
     async fn advance(&mut self, deadline: Deadline) -> Result<Option<Bytes>, Broken> {
         let Some(Arriving { answer, host, body, extent }) = &mut self.arriving else {
-            self.arriving =
-                open(&self.bucket, &self.name, &self.etag, self.offset, deadline).await.map_err(Broken::Down)?;
-            self.is_over = self.arriving.is_none();
+            match open(&self.bucket, &self.name, &self.etag, Some(self.offset), deadline).await {
+                // Where that is not what was heard before, the whole object tells.
+                Err(error) if error.status() == Some(StatusCode::RANGE_NOT_SATISFIABLE) => {
+                    let whole = open(&self.bucket, &self.name, &self.etag, None, deadline).await;
+                    let Arriving { answer, extent, .. } = whole.map_err(Broken::of_opening)?;
+                    if self.total.or(extent.total) != Some(self.offset) {
+                        let at = "a range that is said to lie behind the object's end";
+                        return Err(Broken::Off(answer.unexpected(at)));
+                    }
+                    self.is_over = true;
+                }
+                opened => self.begin(opened.map_err(Broken::of_opening)?)?,
+            }
             return Ok(None);
         };
         let waiting = Waiting { operation: OPERATION, request_id: &answer.request_id, deadline };
@@ -106,7 +118,7 @@ impl ObjectReader {
             if extent.until.is_some_and(|until| self.offset < until) {
                 return Err(Broken::Off(answer.unexpected("the body's length")));
             }
-            self.is_over = extent.total.is_none_or(|total| self.offset >= total);
+            self.is_over = self.total.is_none_or(|total| self.offset >= total);
             self.arriving = None;
             return Ok(None);
         };
@@ -116,35 +128,49 @@ impl ObjectReader {
         }
         self.offset = until;
         // The last byte says so itself: no other answer is waited for, nor the end of this one.
-        self.is_over = extent.total == Some(until);
+        self.is_over = self.total == Some(until);
         Ok(Some(chunk).filter(|chunk| !chunk.is_empty()))
+    }
+
+    /// Takes an answer, if it is of an object as long as the others were.
+    fn begin(&mut self, arriving: Arriving) -> Result<(), Broken> {
+        let told = arriving.extent.total;
+        if self.total.is_some() && told != self.total {
+            return Err(Broken::Down(arriving.answer.unexpected("an object of another length than before")));
+        }
+        self.total = told;
+        self.arriving = Some(arriving);
+        Ok(())
     }
 }
 
-/// Asks for all bytes from `offset` on; `None` where the object has none there.
+/// Asks for all bytes from `offset` on, or for the whole object.
 async fn open(
     bucket: &Bucket,
     name: &str,
     etag: &str,
-    offset: u64,
+    offset: Option<u64>,
     deadline: Deadline,
-) -> Result<Option<Arriving>, Error> {
+) -> Result<Arriving, Error> {
     let target = bucket.object(OPERATION, name)?;
     let host = target.endpoint().authority().to_owned();
     let mut call = bucket.call(OPERATION, Method::GET, target, Content::None, Repeat::Always);
     call.headers.push(if_match(OPERATION, etag)?);
-    let range = HeaderValue::try_from(format!("bytes={offset}-"));
-    let range = range.map_err(|_| Error::Invalid { operation: OPERATION, what: "a range that fits into no header" })?;
-    call.headers.push((header::RANGE, range));
-    let (answer, body) = match bucket.client.open(&call, deadline).await {
-        // Nothing lies at or behind that place, as in an empty object.
-        Err(error) if error.status() == Some(StatusCode::RANGE_NOT_SATISFIABLE) => return Ok(None),
-        opened => opened?,
-    };
+    if let Some(offset) = offset {
+        let range = HeaderValue::try_from(format!("bytes={offset}-"));
+        let range =
+            range.map_err(|_| Error::Invalid { operation: OPERATION, what: "a range that fits into no header" })?;
+        call.headers.push((header::RANGE, range));
+    }
+    let (answer, body) = bucket.client.open(&call, deadline).await?;
     let length = answer.header(&header::CONTENT_LENGTH).ok().and_then(|length| length.parse().ok());
+    let is_chunked = answer.header(&header::TRANSFER_ENCODING).is_ok();
     let told = answer.header(&header::CONTENT_RANGE).ok();
-    let extent = Extent::of(offset, told, length).ok_or_else(|| answer.unexpected("header content-range"))?;
-    Ok(Some(Arriving { answer, host, body, extent }))
+    let extent = Extent::of(offset.unwrap_or_default(), told, length);
+    // A body of no stated length ends where the connection does, whoever ended it; a chunked one states its end.
+    let extent = extent.filter(|extent| extent.until.is_some() || is_chunked);
+    let extent = extent.ok_or_else(|| answer.unexpected("headers content-range and content-length"))?;
+    Ok(Arriving { answer, host, body, extent })
 }
 
 /// How reading failed.
@@ -153,6 +179,13 @@ enum Broken {
     Off(Error),
     /// Another one would fare no better, or has been tried.
     Down(Error),
+}
+
+impl Broken {
+    /// The client has tried again what may be; a head that is garbled it has not.
+    fn of_opening(error: Error) -> Self {
+        if matches!(error, Error::Decode { .. }) { Self::Off(error) } else { Self::Down(error) }
+    }
 }
 
 impl Extent {

@@ -320,11 +320,17 @@ async fn an_object_is_read_by_one_request_that_pins_its_version() {
     let sent = double.sent();
     assert!(sent[0].uri().ends_with("/n/ns/b/logs/o/a%20b.gz"), "{}", sent[0].uri());
     assert_eq!((sent[0].header("range"), sent[0].header("if-match")), ("bytes=3-", "e-1"));
-    for nothing in [refusal(416, "InvalidRange"), answer(200, ""), answer(200, "").with("content-length", "0")] {
-        assert!(matches!(read_object(&Double::new([nothing]), 0).await, (read, None) if read.is_empty()));
+    let whole = |text: &'static str| answer(200, text).with("content-length", text.len().to_string());
+    let behind = || refusal(416, "InvalidRange");
+    for (plays, offset) in [(vec![whole("")], 0), (vec![behind(), whole("")], 0), (vec![behind(), whole("0123")], 4)] {
+        let double = Double::new(plays);
+        assert!(matches!(read_object(&double, offset).await, (read, None) if read.is_empty()));
+        assert_eq!(double.sent().last().unwrap().header("if-match"), "e-1");
     }
     // Whoever passes the range over gives all of it.
-    assert!(matches!(read_object(&Double::new([answer(200, "0123")]), 0).await, (read, None) if read == "0123"));
+    for play in [whole("0123"), answer(200, "0123").with("transfer-encoding", "chunked")] {
+        assert!(matches!(read_object(&Double::new([play]), 0).await, (read, None) if read == "0123"));
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -349,13 +355,25 @@ async fn an_object_that_breaks_off_is_read_on_from_there() {
 async fn an_object_that_keeps_breaking_off_or_is_another_one_is_an_error() {
     let told = |play: Play, told: &str| play.with("content-range", told);
     let empty = || told(answer(206, ""), "bytes 0-3/4");
-    let changed = refusal(412, "IfMatchFailed");
+    let other = || told(answer(206, "1234"), "bytes 1-4/5");
+    let cut = || told(answer(206, "01"), "bytes 0-3/4").cut();
+    let changed = || refusal(412, "IfMatchFailed");
+    let behind = || refusal(416, "InvalidRange");
+    let whole = || answer(200, "0123").with("content-length", "4");
     for (plays, expected) in [
         (vec![empty(), empty(), empty(), empty(), empty()], ""),
         (vec![told(answer(206, "01234"), "bytes 0-3/4")], ""),
-        (vec![told(answer(206, "1234"), "bytes 1-4/5")], ""),
-        (vec![told(answer(206, "01"), "bytes 0-3/4").cut(), answer(200, "0123")], "01"),
-        (vec![told(answer(206, "01"), "bytes 0-3/4").cut(), changed], "01"),
+        (vec![other(), other(), other(), other(), other()], ""),
+        // Of no stated length: who says that this is the end?
+        (vec![answer(200, "0123"), answer(200, "01"), other(), other(), other()], ""),
+        (vec![cut(), whole(), whole(), whole(), whole()], "01"),
+        (vec![cut(), changed()], "01"),
+        // The object has become shorter or longer, or is said to end before its end.
+        (vec![cut(), told(answer(206, "2"), "bytes 2-2/3")], "01"),
+        (vec![cut(), told(answer(206, "234"), "bytes 2-4/5")], "01"),
+        (vec![cut(), behind(), changed()], "01"),
+        (vec![behind(), changed()], ""),
+        (std::iter::once(cut()).chain((0..4).flat_map(|_| [behind(), whole()])).collect(), "01"),
     ] {
         let double = Double::new(plays);
         let (read, error) = read_object(&double, 0).await;

@@ -30,14 +30,16 @@ impl Work<'_> {
     async fn bury_piece(&self, letters: &Letters<'_>, piece: &Piece) -> Result<(), ledger::Error> {
         let record = self.record(piece.bytes.clone());
         let reason = format!("no record: {}", piece.reason);
-        letters.bury(self.letter_key(piece.place), &record, &reason).await.map(drop)
+        letters.bury(self.letter_key(piece.place, &piece.bytes), &record, &reason).await.map(drop)
     }
 
     /// A record that stood alone and ended one call after the other.
     pub(super) async fn bury_poison(&mut self, batch: &Batch, at: usize) -> Result<(), Failure> {
         let (Some(record), Some(place)) = (batch.records.get(at), batch.places.get(at)) else { return Ok(()) };
         let reason = format!("{} calls ended while they worked on it", self.held.stalled());
-        self.letters(Ends::before(self.time.deadline)).bury(self.letter_key(*place), record, &reason).await?;
+        self.letters(Ends::before(self.time.deadline))
+            .bury(self.letter_key(*place, &record.raw), record, &reason)
+            .await?;
         self.count(FileTally { dead: 1, ..FileTally::default() });
         // What ended the calls is out of the way.
         self.mark_settled(batch, place + 1);
@@ -58,8 +60,8 @@ impl Work<'_> {
     }
 
     /// Names an item of this version of the file, whoever comes upon it.
-    pub(super) fn letter_key(&self, place: u64) -> String {
-        item_letter(&self.held.body.file.key(), place)
+    pub(super) fn letter_key(&self, place: u64, item: &[u8]) -> String {
+        item_letter(&self.held.body.file.key(), place, item)
     }
 
     pub(super) fn record(&self, raw: Bytes) -> Record {

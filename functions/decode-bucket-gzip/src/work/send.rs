@@ -74,7 +74,8 @@ impl Work<'_> {
             match outcome {
                 RecordOutcome::Taken => of_record.sent = 1,
                 RecordOutcome::Refused(_) | RecordOutcome::TooLarge(_) => {
-                    let set_aside = self.letters(ends).set_aside(self.letter_key(*place), record, outcome).await;
+                    let set_aside =
+                        self.letters(ends).set_aside(self.letter_key(*place, &record.raw), record, outcome).await;
                     set_aside.map_err(|error| (*place, error.into()))?;
                     of_record.dead = 1;
                 }
