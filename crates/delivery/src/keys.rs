@@ -4,23 +4,18 @@ use std::time::Duration;
 
 use fn_hyper::config::{Reader, Secret, text, within};
 use pipeline::Destination;
-use siem_sinks::{HecEnvelope, check_url};
+use siem_sinks::{HecConfig, HecEnvelope, LogzioConfig, check_url};
 use url::Url;
 use workbench::SecretCell;
 
 use crate::{
     Target,
-    logzio::LogzioSettings,
-    splunk::SplunkSettings,
     target::{Authorities, Settings},
 };
 
 /// The ports that hosts of the two kinds listen on by default.
 const HEC_PORT: u16 = 8088;
 const LOGZIO_PORT: u16 = 8071;
-
-/// The largest body that the listener of Logz.io takes.
-const LOGZIO_BODY_MAX_BYTES: usize = 10_485_760;
 
 /// Reads the keys of the one destination that a function sends to: `splunk_…` and `source_host_name`, or `logzio_…`, and its
 /// name, `destination`. Exactly one of `splunk_url` and `logzio_url` is set, which decides between the two; what is wrong
@@ -84,15 +79,16 @@ fn splunk_keys(keys: &mut Reader<'_>) -> Keys {
     // Certificate authorities to trust besides the public ones: PEM text, or the OCID of a secret that holds it.
     let ca = keys.maybe("splunk_ca_pem", text);
     // Bytes of a body before compression; Splunk Cloud advises to stay below 1 MB.
-    let batch_max_bytes = keys.optional("splunk_batch_max_bytes", 900_000, within(10_000..=5_000_000));
+    let batch_max_bytes =
+        keys.optional("splunk_batch_max_bytes", HecConfig::BATCH_MAX_BYTES, within(10_000..=5_000_000));
     // How long one request may take.
-    let timeout_secs = keys.optional("splunk_timeout_secs", 30, within(1..=120));
+    let timeout_secs = keys.optional("splunk_timeout_secs", HecConfig::REQUEST_TIMEOUT.as_secs(), within(1..=120));
     let settings = || {
-        Some(Settings::Splunk(SplunkSettings {
-            url: url?,
+        Some(Settings::Splunk(HecConfig {
             envelope: HecEnvelope { host: host?, source: source?, sourcetype: sourcetype?, index },
             batch_max_bytes: batch_max_bytes?,
-            timeout: Duration::from_secs(timeout_secs?),
+            request_timeout: Duration::from_secs(timeout_secs?),
+            ..HecConfig::new(url?)
         }))
     };
     Keys { is_meant, settings: settings(), token, authorities: ca.map(|pem| Authorities { key: "splunk_ca_pem", pem }) }
@@ -106,21 +102,21 @@ fn logzio_keys(keys: &mut Reader<'_>) -> Keys {
     // The OCID of the vault secret that holds the shipping token; the token itself is taken with a warning.
     let token = token_of(keys, "logzio_token", is_meant);
     // How Logz.io reads the records.
-    let log_type = keys.optional("logzio_type", "http-bulk".to_owned(), log_type);
+    let log_type = keys.optional("logzio_type", LogzioConfig::LOG_TYPE.to_owned(), log_type);
     // Bytes of a body before compression. Logz.io takes five times as many, but a body of which it takes some lines only is
     // set aside whole.
-    let most = 10_000..=LOGZIO_BODY_MAX_BYTES;
-    let batch_max_bytes = keys.optional("logzio_batch_max_bytes", 2_000_000, within(most));
+    let most = 10_000..=LogzioConfig::BODY_MAX_BYTES;
+    let batch_max_bytes = keys.optional("logzio_batch_max_bytes", LogzioConfig::BATCH_MAX_BYTES, within(most));
     // How long one request may take.
-    let timeout_secs = keys.optional("logzio_timeout_secs", 30, within(1..=120));
+    let timeout_secs = keys.optional("logzio_timeout_secs", LogzioConfig::REQUEST_TIMEOUT.as_secs(), within(1..=120));
     // Certificate authorities to trust besides the public ones: PEM text, or the OCID of a secret that holds it.
     let ca = keys.maybe("logzio_ca_pem", text);
     let settings = || {
-        Some(Settings::Logzio(LogzioSettings {
-            url: url?,
+        Some(Settings::Logzio(LogzioConfig {
             log_type: log_type?,
             batch_max_bytes: batch_max_bytes?,
-            timeout: Duration::from_secs(timeout_secs?),
+            request_timeout: Duration::from_secs(timeout_secs?),
+            ..LogzioConfig::new(url?)
         }))
     };
     Keys { is_meant, settings: settings(), token, authorities: ca.map(|pem| Authorities { key: "logzio_ca_pem", pem }) }

@@ -25,8 +25,6 @@ mod target;
 
 mod splunk;
 
-mod logzio;
-
 mod letters;
 
 pub mod redrive;

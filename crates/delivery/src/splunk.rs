@@ -1,43 +1,17 @@
-//! Splunk as a destination.
+//! What Splunk does to events behind its collector.
 
-use std::time::Duration;
+use siem_sinks::Record;
 
-use secrecy::SecretString;
-use siem_sinks::{HecConfig, HecEnvelope, Record};
-use url::Url;
-
-/// What is known of the collector without asking anybody.
-#[derive(Debug, Clone)]
-pub(crate) struct SplunkSettings {
-    pub(crate) url: Url,
-    pub(crate) envelope: HecEnvelope,
-    pub(crate) batch_max_bytes: usize,
-    pub(crate) timeout: Duration,
-}
-
-impl SplunkSettings {
-    pub(crate) fn config(&self, token: SecretString, seed: Option<u64>) -> HecConfig {
-        HecConfig {
-            envelope: self.envelope.clone(),
-            batch_max_bytes: self.batch_max_bytes,
-            request_timeout: self.timeout,
-            seed,
-            ..HecConfig::new(self.url.clone(), token)
-        }
-    }
-
-    /// Warns of events that a server with its defaults would cut: the collector takes them either way, and no answer tells
-    /// what the server's props do to them.
-    pub(crate) fn warn_of_long(&self, records: &[Record]) {
-        let long = longer_than_truncate(records);
-        if long > 0 {
-            let sourcetype = self.envelope.sourcetype.as_str();
-            tracing::warn!(
-                long,
-                sourcetype,
-                "events of more than 10,000 bytes: Splunk cuts them unless the props of the sourcetype say TRUNCATE = 0"
-            );
-        }
+/// Warns of events that a server with its defaults would cut: the collector takes them either way, and no answer tells what
+/// the server's props do to them.
+pub(crate) fn warn_of_long(records: &[Record], sourcetype: &str) {
+    let long = longer_than_truncate(records);
+    if long > 0 {
+        tracing::warn!(
+            long,
+            sourcetype,
+            "events of more than 10,000 bytes: Splunk cuts them unless the props of the sourcetype say TRUNCATE = 0"
+        );
     }
 }
 
@@ -50,7 +24,7 @@ fn longer_than_truncate(records: &[Record]) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use siem_sinks::Proven;
+    use siem_sinks::{HecEnvelope, Proven};
 
     use super::*;
 

@@ -6,18 +6,18 @@ use fn_hyper::config::Secret;
 use http_transport::{HttpTransport, TlsRoots, Transport};
 use oci_client::Client;
 use pipeline::Destination;
-use secrecy::{ExposeSecret, SecretString};
-use siem_sinks::{Delivery, InvalidConfig, LogzioBulk, Outcome, Record, Sink, SinkFailure, SplunkHec};
+use secrecy::ExposeSecret;
+use siem_sinks::{Delivery, HecConfig, InvalidConfig, LogzioBulk, LogzioConfig, Record, Sink, SinkFailure, SplunkHec};
 use tokio::sync::OnceCell;
 use workbench::{Deadline, SecretCell};
 
-use crate::{logzio::LogzioSettings, splunk::SplunkSettings};
+use crate::splunk::warn_of_long;
 
 /// What is known of a destination without asking anybody.
 #[derive(Debug, Clone)]
 pub(crate) enum Settings {
-    Splunk(SplunkSettings),
-    Logzio(LogzioSettings),
+    Splunk(HecConfig),
+    Logzio(LogzioConfig),
 }
 
 /// Certificate authorities to trust besides the public ones.
@@ -36,13 +36,7 @@ pub struct Target {
     token: SecretCell,
     authorities: Option<Authorities>,
     transport: Option<Arc<dyn Transport>>,
-    connected: OnceCell<Connected>,
-}
-
-/// A destination that is set up.
-enum Connected {
-    Splunk(SplunkHec),
-    Logzio(LogzioBulk),
+    sink: OnceCell<Box<dyn Sink>>,
 }
 
 /// The destination cannot be set up. Nothing was sent.
@@ -74,7 +68,7 @@ impl Target {
         token: SecretCell,
         authorities: Option<Authorities>,
     ) -> Self {
-        Self { name, settings, token, authorities, transport: None, connected: OnceCell::new() }
+        Self { name, settings, token, authorities, transport: None, sink: OnceCell::new() }
     }
 
     /// The destination's name.
@@ -98,21 +92,19 @@ impl Target {
         records: &[Record],
         deadline: Deadline,
     ) -> Result<Delivery, CannotSetUp> {
-        let connected = self.connected.get_or_try_init(|| self.set_up(client, deadline)).await?;
+        let sink = self.sink.get_or_try_init(|| self.set_up(client, deadline)).await?;
         if let Settings::Splunk(splunk) = &self.settings {
-            splunk.warn_of_long(records);
+            warn_of_long(records, &splunk.envelope.sourcetype);
         }
-        let mut delivery = connected.deliver(records, deadline).await;
+        let mut delivery = sink.deliver(records, deadline).await;
         let refused = matches!(delivery.failure, Some(SinkFailure::Configuration { .. }));
         if !refused || !self.token.may_have_changed() {
             return Ok(delivery);
         }
-        let settled =
-            |outcome: &&Outcome| matches!(outcome, Outcome::Taken | Outcome::Refused(_) | Outcome::TooLarge(_));
-        let done = delivery.outcomes.iter().take_while(settled).count();
-        match self.renew(connected, client, deadline).await {
+        let done = delivery.outcomes.iter().take_while(|outcome| outcome.is_settled()).count();
+        match self.renew(sink.as_ref(), client, deadline).await {
             Ok(()) => {
-                let rest = connected.deliver(records.get(done..).unwrap_or_default(), deadline).await;
+                let rest = sink.deliver(records.get(done..).unwrap_or_default(), deadline).await;
                 delivery.outcomes.truncate(done);
                 delivery.outcomes.extend(rest.outcomes);
                 delivery.slow_down |= rest.slow_down;
@@ -124,11 +116,11 @@ impl Target {
         Ok(delivery)
     }
 
-    async fn renew(&self, connected: &Connected, client: &Client, deadline: Deadline) -> Result<(), CannotSetUp> {
-        Ok(connected.renew_token(&self.token.value(client, deadline).await?)?)
+    async fn renew(&self, sink: &dyn Sink, client: &Client, deadline: Deadline) -> Result<(), CannotSetUp> {
+        Ok(sink.renew_token(&self.token.value(client, deadline).await?)?)
     }
 
-    async fn set_up(&self, client: &Client, deadline: Deadline) -> Result<Connected, CannotSetUp> {
+    async fn set_up(&self, client: &Client, deadline: Deadline) -> Result<Box<dyn Sink>, CannotSetUp> {
         let token = self.token.value(client, deadline).await?;
         let transport: Arc<dyn Transport> = match &self.transport {
             Some(transport) => Arc::clone(transport),
@@ -137,8 +129,8 @@ impl Target {
         // A simulation is to be the same each time.
         let seed = self.transport.as_ref().map(|_| 0);
         Ok(match &self.settings {
-            Settings::Splunk(splunk) => Connected::Splunk(SplunkHec::new(splunk.config(token, seed), transport)?),
-            Settings::Logzio(logzio) => Connected::Logzio(LogzioBulk::new(logzio.config(token, seed), transport)?),
+            Settings::Splunk(config) => Box::new(SplunkHec::new(config.clone(), &token, seed, transport)?),
+            Settings::Logzio(config) => Box::new(LogzioBulk::new(config.clone(), &token, seed, transport)?),
         })
     }
 
@@ -153,21 +145,5 @@ impl Target {
             pem.replace("\\n", "\n")
         };
         roots.with_private_ca(pem.as_bytes()).map_err(|source| CannotSetUp::Roots { key, source })
-    }
-}
-
-impl Connected {
-    async fn deliver(&self, records: &[Record], deadline: Deadline) -> Delivery {
-        match self {
-            Self::Splunk(sink) => sink.deliver(records, deadline).await,
-            Self::Logzio(sink) => sink.deliver(records, deadline).await,
-        }
-    }
-
-    fn renew_token(&self, token: &SecretString) -> Result<(), InvalidConfig> {
-        match self {
-            Self::Splunk(sink) => sink.renew_token(token),
-            Self::Logzio(sink) => sink.renew_token(token),
-        }
     }
 }

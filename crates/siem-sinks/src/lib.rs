@@ -16,8 +16,8 @@
 //! use siem_sinks::{HecConfig, Proven, Record, Sink, SplunkHec};
 //!
 //! let transport = Arc::new(HttpTransport::new(&TlsRoots::default())?);
-//! let config = HecConfig::new("https://http-inputs-acme.splunkcloud.com".parse()?, "a token".to_owned().into());
-//! let splunk = SplunkHec::new(config, transport)?;
+//! let config = HecConfig::new("https://http-inputs-acme.splunkcloud.com".parse()?);
+//! let splunk = SplunkHec::new(config, &"a token".to_owned().into(), None, transport)?;
 //!
 //! let records = [Record { raw: r#"{"eventId":"93e7a143"}"#.into(), region: None, proven: Proven::Nothing }];
 //! let deadline = tokio::time::Instant::now() + Duration::from_secs(60);

@@ -41,44 +41,43 @@ pub struct LogzioBulk {
 }
 
 impl LogzioBulk {
-    /// Sets the destination up; nothing is sent.
+    /// Sets the destination up; nothing is sent. The shipping token travels in the query, for the listener knows no header
+    /// for it; a seed makes jitter the same in each run, for tests.
     ///
     /// # Errors
     /// The first setting that does not fit.
-    pub fn new(config: LogzioConfig, transport: Arc<dyn Transport>) -> Result<Self, InvalidConfig> {
+    pub fn new(
+        config: LogzioConfig,
+        token: &SecretString,
+        seed: Option<u64>,
+        transport: Arc<dyn Transport>,
+    ) -> Result<Self, InvalidConfig> {
         config.check_limits()?;
         let address = Address::new(&config.url, &config.log_type)?;
         let host = address.host()?;
-        let listener = Listener {
-            uri: Mutex::new(address.with_token(&config.token)?),
-            address,
-            line_max_bytes: config.line_max_bytes,
-        };
+        let listener =
+            Listener { uri: Mutex::new(address.with_token(token)?), address, line_max_bytes: config.line_max_bytes };
         let manner = Manner {
             batch_max_bytes: config.batch_max_bytes,
             gzip_level: config.gzip_level,
             user_agent: config.user_agent,
             request_timeout: config.request_timeout,
-            random: Random::new(config.seed),
+            random: Random::new(seed),
         };
         Ok(Self { sink: HttpSink::new(listener, host, manner, transport)? })
-    }
-
-    /// Sends with another token from the next request on: the old one may have been replaced in the vault.
-    ///
-    /// # Errors
-    /// `Token` where it is none; the old one stays.
-    pub fn renew_token(&self, token: &SecretString) -> Result<(), InvalidConfig> {
-        let listener = &self.sink.dialect;
-        let uri = listener.address.with_token(token)?;
-        *listener.uri.lock().unwrap_or_else(PoisonError::into_inner) = uri;
-        Ok(())
     }
 }
 
 impl Sink for LogzioBulk {
     fn deliver<'a>(&'a self, records: &'a [Record], deadline: Instant) -> BoxFuture<'a, Delivery> {
         Box::pin(self.sink.deliver_all(records, deadline))
+    }
+
+    fn renew_token(&self, token: &SecretString) -> Result<(), InvalidConfig> {
+        let listener = &self.sink.dialect;
+        let uri = listener.address.with_token(token)?;
+        *listener.uri.lock().unwrap_or_else(PoisonError::into_inner) = uri;
+        Ok(())
     }
 }
 

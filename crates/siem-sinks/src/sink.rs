@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http_transport::BoxFuture;
+use secrecy::SecretString;
 use tokio::time::Instant;
 
-use crate::SinkFailure;
+use crate::{InvalidConfig, SinkFailure};
 
 /// One event on its way to a destination.
 #[derive(Clone)]
@@ -51,6 +52,12 @@ impl std::fmt::Debug for Record {
 pub trait Sink: Send + Sync {
     /// Sends `records` once each; `deadline` bounds every wait.
     fn deliver<'a>(&'a self, records: &'a [Record], deadline: Instant) -> BoxFuture<'a, Delivery>;
+
+    /// Sends with another token from the next request on: the old one may have been replaced in the vault.
+    ///
+    /// # Errors
+    /// `Token` where it is none; the old one stays.
+    fn renew_token(&self, token: &SecretString) -> Result<(), InvalidConfig>;
 }
 
 /// What became of a batch.
@@ -78,4 +85,14 @@ pub enum Outcome {
     NotSent,
     /// It may have been taken: sending it again may make a second copy, with the same id.
     Unknown,
+}
+
+impl Outcome {
+    /// Whether the destination has given its last word on the record.
+    pub fn is_settled(&self) -> bool {
+        match self {
+            Self::Taken | Self::Refused(_) | Self::TooLarge(_) => true,
+            Self::NotSent | Self::Unknown => false,
+        }
+    }
 }

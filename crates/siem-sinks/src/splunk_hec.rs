@@ -39,17 +39,23 @@ pub struct SplunkHec {
 }
 
 impl SplunkHec {
-    /// Sets the destination up; nothing is sent.
+    /// Sets the destination up; nothing is sent. The token stands without the word `Splunk`; a seed makes channel and jitter
+    /// the same in each run, for tests.
     ///
     /// # Errors
     /// The first setting that does not fit.
-    pub fn new(config: HecConfig, transport: Arc<dyn Transport>) -> Result<Self, InvalidConfig> {
+    pub fn new(
+        config: HecConfig,
+        token: &SecretString,
+        seed: Option<u64>,
+        transport: Arc<dyn Transport>,
+    ) -> Result<Self, InvalidConfig> {
         config.check_limits()?;
         let (uri, host) = config::endpoint(&config.url)?;
-        let random = Random::new(config.seed);
+        let random = Random::new(seed);
         let hec = Hec {
             uri,
-            authorization: Mutex::new(config::authorization(&config.token)?),
+            authorization: Mutex::new(config::authorization(token)?),
             channel: channel(&random),
             format: HecFormat::new(&config.envelope),
             event_max_bytes: config.event_max_bytes,
@@ -63,21 +69,17 @@ impl SplunkHec {
         };
         Ok(Self { sink: HttpSink::new(hec, host, manner, transport)? })
     }
-
-    /// Sends with another token from the next request on: the old one may have been replaced in the vault.
-    ///
-    /// # Errors
-    /// `Token` where it fits into no header; the old one stays.
-    pub fn renew_token(&self, token: &SecretString) -> Result<(), InvalidConfig> {
-        let authorization = config::authorization(token)?;
-        *self.sink.dialect.authorization.lock().unwrap_or_else(PoisonError::into_inner) = authorization;
-        Ok(())
-    }
 }
 
 impl Sink for SplunkHec {
     fn deliver<'a>(&'a self, records: &'a [Record], deadline: Instant) -> BoxFuture<'a, Delivery> {
         Box::pin(self.sink.deliver_all(records, deadline))
+    }
+
+    fn renew_token(&self, token: &SecretString) -> Result<(), InvalidConfig> {
+        let authorization = config::authorization(token)?;
+        *self.sink.dialect.authorization.lock().unwrap_or_else(PoisonError::into_inner) = authorization;
+        Ok(())
     }
 }
 

@@ -83,7 +83,8 @@ pub async fn handle(app: &App, call: Invocation) -> Reply {
     }
     let fared = match worker.down {
         true => Fared::Failed,
-        false if worker.summary.decoded > 0 => Fared::Took,
+        // Also of a file that is handed on: the destination took what there was time for.
+        false if worker.summary.sent > 0 || worker.summary.decoded > 0 => Fared::Took,
         false => Fared::Untried,
     };
     tell_the_sweep(app.config.parties(), &word, fared, time.deadline).await;

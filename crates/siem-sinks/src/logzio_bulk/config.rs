@@ -11,16 +11,11 @@ use crate::{
     settings::{check_limits, check_url, token_text},
 };
 
-/// The largest body that the listener takes, before compression.
-const BODY_MAX_BYTES: usize = 10 * 1024 * 1024;
-
 /// How to reach one Logz.io listener. [`LogzioConfig::new`] fills in the defaults.
 #[derive(Clone)]
 pub struct LogzioConfig {
     /// Scheme, host and port of the region's listener: `https://listener.logz.io:8071`. `http` reaches loopback hosts only.
     pub url: Url,
-    /// The shipping token. It travels in the query, for the listener knows no header for it.
-    pub token: SecretString,
     /// How Logz.io reads the records, without blanks. Default `http-bulk`.
     pub log_type: String,
     /// The largest body in bytes, before compression. Default 2 000 000, at most 10 485 760, the listener's own limit: what
@@ -37,24 +32,32 @@ pub struct LogzioConfig {
     pub user_agent: String,
     /// How long one request may take, the answer's last byte included. Default 30 s; the deadline may end it sooner.
     pub request_timeout: Duration,
-    /// Makes jitter the same in each run, for tests; none in production.
-    pub seed: Option<u64>,
 }
 
 impl LogzioConfig {
-    /// The defaults for everything but the address and the token.
+    /// The largest body that the listener takes, before compression.
+    pub const BODY_MAX_BYTES: usize = 10 * 1024 * 1024;
+
+    /// The default of `batch_max_bytes`.
+    pub const BATCH_MAX_BYTES: usize = 2_000_000;
+
+    /// The default of `request_timeout`.
+    pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+    /// The default of `log_type`.
+    pub const LOG_TYPE: &str = "http-bulk";
+
+    /// The defaults for everything but the address.
     #[must_use]
-    pub fn new(url: Url, token: SecretString) -> Self {
+    pub fn new(url: Url) -> Self {
         Self {
             url,
-            token,
-            log_type: "http-bulk".to_owned(),
-            batch_max_bytes: 2_000_000,
+            log_type: Self::LOG_TYPE.to_owned(),
+            batch_max_bytes: Self::BATCH_MAX_BYTES,
             line_max_bytes: 500_000,
             gzip_level: None,
             user_agent: concat!("siem-sinks/", env!("CARGO_PKG_VERSION")).to_owned(),
-            request_timeout: Duration::from_secs(30),
-            seed: None,
+            request_timeout: Self::REQUEST_TIMEOUT,
         }
     }
 
@@ -62,7 +65,7 @@ impl LogzioConfig {
         let limits = [("batch_max_bytes", self.batch_max_bytes), ("line_max_bytes", self.line_max_bytes)];
         check_limits(&limits, self.request_timeout, self.gzip_level)?;
         // A line's line feed counts, too.
-        for ((setting, limit), max) in limits.into_iter().zip([BODY_MAX_BYTES, BODY_MAX_BYTES - 1]) {
+        for ((setting, limit), max) in limits.into_iter().zip([Self::BODY_MAX_BYTES, Self::BODY_MAX_BYTES - 1]) {
             if limit > max {
                 return Err(InvalidConfig::AboveLimit { setting, max });
             }
@@ -150,7 +153,7 @@ mod tests {
 
     #[test]
     fn limits_that_would_send_nothing_or_that_the_listener_refuses_are_refused() {
-        let config = || LogzioConfig::new("https://a.example".parse().unwrap(), "t".to_owned().into());
+        let config = || LogzioConfig::new("https://a.example".parse().unwrap());
         let above = |setting, max| InvalidConfig::AboveLimit { setting, max };
         for (config, expected) in [
             (config(), Ok(())),

@@ -20,8 +20,6 @@ pub struct HecConfig {
     /// `https://splunk.example.com:8088`. The collector's own path is added if it is not there. `http` reaches loopback
     /// hosts only.
     pub url: Url,
-    /// The token, without the word `Splunk`.
-    pub token: SecretString,
     /// What is said of each event.
     pub envelope: HecEnvelope,
     /// The largest body in bytes, before compression. Default 900 000, for Splunk Cloud advises less than 1 MB. An event
@@ -36,24 +34,26 @@ pub struct HecConfig {
     pub user_agent: String,
     /// How long one request may take, the answer's last byte included. Default 30 s; the deadline may end it sooner.
     pub request_timeout: Duration,
-    /// Makes channel and jitter the same in each run, for tests; none in production.
-    pub seed: Option<u64>,
 }
 
 impl HecConfig {
-    /// The defaults for everything but the address and the token.
+    /// The default of `batch_max_bytes`.
+    pub const BATCH_MAX_BYTES: usize = 900_000;
+
+    /// The default of `request_timeout`.
+    pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+    /// The defaults for everything but the address.
     #[must_use]
-    pub fn new(url: Url, token: SecretString) -> Self {
+    pub fn new(url: Url) -> Self {
         Self {
             url,
-            token,
             envelope: HecEnvelope::default(),
-            batch_max_bytes: 900_000,
+            batch_max_bytes: Self::BATCH_MAX_BYTES,
             event_max_bytes: 5_242_880,
             gzip_level: Some(1),
             user_agent: concat!("siem-sinks/", env!("CARGO_PKG_VERSION")).to_owned(),
-            request_timeout: Duration::from_secs(30),
-            seed: None,
+            request_timeout: Self::REQUEST_TIMEOUT,
         }
     }
 
@@ -126,13 +126,13 @@ mod tests {
         assert_eq!(value.as_bytes(), b"Splunk hush");
         assert!(!format!("{value:?}").contains("hush"));
         assert_eq!(authorization(&"two words".to_owned().into()).unwrap_err(), InvalidConfig::Token);
-        let config = HecConfig::new("https://a.example/?token=hush".parse().unwrap(), "hush".to_owned().into());
+        let config = HecConfig::new("https://a.example/?token=hush".parse().unwrap());
         assert!(!format!("{config:?}").contains("hush"), "{config:?}");
     }
 
     #[test]
     fn limits_that_would_send_nothing_are_refused() {
-        let config = || HecConfig::new("https://a.example".parse().unwrap(), "t".to_owned().into());
+        let config = || HecConfig::new("https://a.example".parse().unwrap());
         assert_eq!(config().check_limits(), Ok(()));
         for (config, expected) in [
             (HecConfig { batch_max_bytes: 0, ..config() }, InvalidConfig::Zero { setting: "batch_max_bytes" }),

@@ -21,12 +21,11 @@ use self::{
 const TOKEN: &str = "AbCdEfGh-hush";
 
 fn config() -> LogzioConfig {
-    let config = LogzioConfig::new("https://listener.example:8071".parse().unwrap(), TOKEN.to_owned().into());
-    LogzioConfig { seed: Some(7), ..config }
+    LogzioConfig::new("https://listener.example:8071".parse().unwrap())
 }
 
 fn sink(listener: &Arc<Listener>, config: LogzioConfig) -> LogzioBulk {
-    LogzioBulk::new(config, listener.clone()).unwrap()
+    LogzioBulk::new(config, &TOKEN.to_owned().into(), Some(7), listener.clone()).unwrap()
 }
 
 /// A record of `bytes` bytes.
@@ -282,7 +281,8 @@ async fn a_delivery_without_lines_posts_nothing() {
 #[tokio::test(start_paused = true)]
 async fn a_renewed_token_is_used_from_the_next_request_on() {
     let listener = Arc::new(Listener::default());
-    let sink = sink(&listener, LogzioConfig { token: "old".to_owned().into(), ..config() });
+    let sink = sink(&listener, config());
+    sink.renew_token(&"old".to_owned().into()).unwrap();
     let delivery = sink.deliver(&records(&events(1)), in_secs(60)).await;
     assert_eq!((letters(&delivery).as_str(), kind(&delivery)), ("N", "configuration"));
     assert!(sink.renew_token(&"two words".to_owned().into()).is_err());
@@ -342,8 +342,7 @@ proptest! {
                 Outcome::Unknown => {}
             }
         }
-        let settled = |outcome: &Outcome| matches!(outcome, Outcome::Taken | Outcome::Refused(_) | Outcome::TooLarge(_));
-        let all_settled = delivery.outcomes.iter().all(settled);
+        let all_settled = delivery.outcomes.iter().all(Outcome::is_settled);
         prop_assert_eq!(delivery.failure.is_none(), all_settled);
     }
 }

@@ -64,7 +64,7 @@ async fn l_13_an_address_that_cannot_be_reached_is_named_by_host_and_port_alone(
     for url in ["https://listener.invalid:8071", "http://127.0.0.1:1"] {
         let transport = Arc::new(HttpTransport::new(&TlsRoots::default()).unwrap());
         let config = LogzioConfig { url: url.parse().unwrap(), ..config() };
-        let told = told(&LogzioBulk::new(config, transport).unwrap()).await;
+        let told = told(&LogzioBulk::new(config, &TOKEN.to_owned().into(), None, transport).unwrap()).await;
         assert!(told.starts_with("unreachable") && told.contains("sending again"), "{told}");
         assert!(!told.contains("hush") && !told.contains("token="), "{told}");
     }
@@ -96,12 +96,13 @@ async fn l_13_the_token_is_in_no_error_log_or_debug_whatever_the_listener_answer
 fn l_13_settings_that_are_refused_do_not_repeat_the_token() {
     let config = config();
     assert!(!format!("{config:?}").contains("hush"), "{config:?}");
-    for config in [
-        LogzioConfig { token: "hush hush".to_owned().into(), ..config.clone() },
-        LogzioConfig { url: "https://listener.example/?token=hush".parse().unwrap(), ..config.clone() },
-        LogzioConfig { log_type: "hush hush".to_owned(), ..config.clone() },
+    for (config, token) in [
+        (config.clone(), "hush hush"),
+        (LogzioConfig { url: "https://listener.example/?token=hush".parse().unwrap(), ..config.clone() }, TOKEN),
+        (LogzioConfig { log_type: "hush hush".to_owned(), ..config.clone() }, TOKEN),
     ] {
-        let error = LogzioBulk::new(config, Arc::new(Listener::default())).unwrap_err();
+        let token = token.to_owned().into();
+        let error = LogzioBulk::new(config, &token, None, Arc::new(Listener::default())).unwrap_err();
         assert!(!format!("{error} {error:?}").contains("hush"), "{error}");
     }
 }

@@ -20,12 +20,11 @@ use self::{
 const TOKEN: &str = "11111111-hush";
 
 fn config() -> HecConfig {
-    let config = HecConfig::new("https://splunk.example:8088".parse().unwrap(), TOKEN.to_owned().into());
-    HecConfig { seed: Some(7), ..config }
+    HecConfig::new("https://splunk.example:8088".parse().unwrap())
 }
 
 fn sink(collector: &Arc<Collector>, config: HecConfig) -> SplunkHec {
-    SplunkHec::new(config, collector.clone()).unwrap()
+    SplunkHec::new(config, &TOKEN.to_owned().into(), Some(7), collector.clone()).unwrap()
 }
 
 #[tokio::test(start_paused = true)]
@@ -421,8 +420,7 @@ proptest! {
                 Outcome::Unknown => prop_assert!(copies <= 1 || hides_the_number, "{}", raw),
             }
         }
-        let settled = |outcome: &Outcome| matches!(outcome, Outcome::Taken | Outcome::Refused(_) | Outcome::TooLarge(_));
-        let all_settled = delivery.outcomes.iter().all(settled);
+        let all_settled = delivery.outcomes.iter().all(Outcome::is_settled);
         prop_assert_eq!(delivery.failure.is_none(), all_settled);
     }
 }
