@@ -433,6 +433,34 @@ async fn a_short_call_hands_the_rest_on_and_nothing_is_sent_twice() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_file_that_breaks_off_is_read_on_and_one_that_stalls_is_handed_on_with_what_is_settled() {
+    let house = with_log_files(&[]);
+    let all = records(40_000);
+    let members: Vec<u8> = all.chunks(5_000).flat_map(|part| gzip(&part.concat())).collect();
+    let half = members.len() / 2;
+    let event = house.log_file(NAME, members);
+    let reading = || Fault::on("GetObject").containing(LOGS);
+    let faults = house.cloud.faults();
+    // Whole half a file is read; what follows does not come for an hour.
+    let broken = faults.inject(reading().times(1).truncate_body(half));
+    let stalled = faults.inject(reading().skip(1).delay(Duration::from_secs(3_600)));
+    let deadline = Instant::now() + Duration::from_secs(120);
+    let reply = decode::handle(&house.decode, Invocation::direct(event, deadline)).await;
+    assert!(Instant::now() < deadline);
+    let handed_on = summary(&reply);
+    let sent = handed_on["sent"].as_u64().unwrap();
+    assert_eq!((handed_on["owed"].as_u64(), faults.fired(broken)), (Some(1), 1), "{handed_on}");
+    assert!(sent > 10_000 && sent < 30_000, "{handed_on}");
+    faults.remove(stalled);
+    // It breaks off once more, and is read to its end by the same call.
+    let broken = faults.inject(reading().times(1).truncate_body(half / 4));
+    let bell = house.unheard(&house.object_topic.clone().unwrap()).pop().unwrap();
+    let rest = summary(&house.decode(bell).await);
+    assert_eq!((rest["decoded"].as_u64(), faults.fired(broken)), (Some(1), 1), "{rest}");
+    assert_delivered(&house, &all);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_person_sends_one_object_or_all_of_a_prefix_and_again_if_asked() {
     let house = with_log_files(&[]);
     for n in 0..3 {
