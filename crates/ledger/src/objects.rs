@@ -141,14 +141,18 @@ impl Ledger {
         }
     }
 
-    /// All records of a log file are settled: its receipt is kept under `seen/`, where a second event finds it.
+    /// All records of a log file are settled: its receipt is kept under `seen/`, where a second event finds it. False where
+    /// somebody else has taken the receipt, and the file is not done before that one says so.
     ///
     /// # Errors
     /// Where that cannot be written; the work will be done once more.
-    pub async fn finish_object(&self, held: &Receipt, tally: FileTally, deadline: Deadline) -> Result<(), Error> {
-        let Stage::Object(destination, key) = &held.stage else { return self.replace(held, deadline).await };
+    pub async fn finish_object(&self, held: &Receipt, tally: FileTally, deadline: Deadline) -> Result<bool, Error> {
+        let Stage::Object(destination, key) = &held.stage else {
+            return self.replace(held, deadline).await.map(|()| true);
+        };
         let seen = SeenObject { destination: destination.clone(), key: key.clone(), tally };
-        self.keep_as_seen(held, &seen.to_string(), deadline).await
+        let is_seen = self.keep_as_seen(held, &seen.to_string(), deadline).await?;
+        Ok(is_seen || self.seen_object(destination, key, deadline).await?.is_some())
     }
 
     /// Keeps a part of a log file's bytes, those from `offset` on, at most [`KEPT_PART_MAX_BYTES`]. One that is kept already

@@ -261,7 +261,7 @@ impl Ledger {
     /// Where that cannot be written; the work will be done once more.
     pub async fn finish_listing(&self, held: &Receipt, account: &Account, deadline: Deadline) -> Result<(), Error> {
         let Stage::Fetch(key) = &held.stage else { return self.remove(held, deadline).await };
-        self.keep_as_seen(held, &Seen::Fetched(key.clone(), account.clone()).to_string(), deadline).await
+        self.keep_as_seen(held, &Seen::Fetched(key.clone(), account.clone()).to_string(), deadline).await.map(drop)
     }
 
     /// The events of `range` (all that the receipt names, where it is `None`) are taken or dead: the receipt is kept
@@ -278,7 +278,7 @@ impl Ledger {
     ) -> Result<(), Error> {
         let Stage::Ship(destination, key) = &held.stage else { return self.remove(held, deadline).await };
         let key = ShipKey { range: range.or(key.range), ..key.clone() };
-        self.keep_as_seen(held, &Seen::Shipped(destination.clone(), key, tally).to_string(), deadline).await
+        self.keep_as_seen(held, &Seen::Shipped(destination.clone(), key, tally).to_string(), deadline).await.map(drop)
     }
 
     /// Owes each of `ranges` of a held batch. Where a receipt of that name waits already, it is the same work.
@@ -334,13 +334,14 @@ impl Ledger {
         }
     }
 
-    pub(crate) async fn keep_as_seen(&self, held: &Receipt, seen: &str, deadline: Deadline) -> Result<(), Error> {
+    /// Whether it lies under that name now; false where it is not known.
+    pub(crate) async fn keep_as_seen(&self, held: &Receipt, seen: &str, deadline: Deadline) -> Result<bool, Error> {
         match self.bucket.rename(&held.to_string(), seen, true, deadline).await {
-            Ok(_) => Ok(()),
+            Ok(_) => Ok(true),
             // Our own rename whose answer was lost, or the sweep was faster: either way it is not held any more.
-            Err(error) if refusal(&error).is_object_not_found() => Ok(()),
+            Err(error) if refusal(&error).is_object_not_found() => Ok(false),
             // The same work was done before, by a holder whose end nobody saw.
-            Err(error) if refusal(&error).is_precondition_failed() => self.remove(held, deadline).await,
+            Err(error) if refusal(&error).is_precondition_failed() => self.remove(held, deadline).await.map(|()| true),
             Err(error) => Err(Error::bucket("rename", &held.to_string())(error)),
         }
     }

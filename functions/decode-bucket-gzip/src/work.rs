@@ -172,8 +172,11 @@ impl Work<'_> {
         (self.held.body.settled, self.held.body.kept.clone())
     }
 
-    async fn finish(&mut self) -> Result<(), ledger::Error> {
+    /// Where another holder has the receipt, the file is not done before that one says so: to move it now would take it away
+    /// from under that one's hands.
+    async fn finish(&mut self) -> Result<(), Stopped> {
         let (ledger, tally, receipt) = (&self.app.config.ledger, self.held.body.tally, &self.held.receipt);
-        persist(|| ledger.finish_object(receipt, tally, self.time.deadline), self.time.deadline).await
+        let is_done = persist(|| ledger.finish_object(receipt, tally, self.time.deadline), self.time.deadline).await?;
+        if is_done { Ok(()) } else { Err(Stopped::TakenAway) }
     }
 }

@@ -164,6 +164,9 @@ pub(crate) async fn finish(ledger: &Ledger, held: &Receipt) -> Result<(), ledger
             ledger.finish_listing(held, &account, deadline()).await
         }
         Stage::Ship(..) => ledger.finish_batch(held, None, Tally { sent: 3, dead: 0 }, deadline()).await,
-        Stage::Object(..) => ledger.finish_object(held, FileTally { sent: 3, dead: 0, filtered: 0 }, deadline()).await,
+        Stage::Object(..) => {
+            let tally = FileTally { sent: 3, dead: 0, filtered: 0 };
+            ledger.finish_object(held, tally, deadline()).await.map(drop)
+        }
     }
 }

@@ -36,14 +36,24 @@ impl Work<'_> {
 
     /// The file's bytes are nobody's any more: a letter says which file it was, and how far it was read.
     pub(super) async fn lose(&mut self, why: &FileUnreadable) -> Result<Outcome, Stopped> {
-        let reason = match &self.held.body.damage {
+        let (ledger, deadline, body) = (&self.app.config.ledger, self.time.deadline, &self.held.body);
+        if !body.again && ledger.seen_object(self.app.config.target.name(), &body.file.key(), deadline).await?.is_some()
+        {
+            // Another holder has delivered it, and deleted or moved it since.
+            ledger.replace(&self.held.receipt, deadline).await?;
+            return Err(Stopped::TakenAway);
+        }
+        let reason = match &body.damage {
             Some(damage) => format!("{damage}; {why}"),
             None => why.to_string(),
         };
         tracing::error!(reason, object = self.held.body.file.object, "a log file is lost to us");
         self.bury_rest(&reason).await?;
-        self.finish().await?;
-        Ok(Outcome::Lost)
+        match self.finish().await {
+            // Whoever has the receipt finds the same, and the same letter.
+            Ok(()) | Err(Stopped::TakenAway) => Ok(Outcome::Lost),
+            Err(stopped) => Err(stopped),
+        }
     }
 
     /// The letter of what is left of a file: where it is kept, if it is, and what of it was settled.
