@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ledger::Taken;
+use pipeline::FileTally;
 
 use crate::house::{House, at, batch, deadline, finish, house, receipt};
 
@@ -79,5 +80,25 @@ async fn a_finish_that_meets_the_sweep_leaves_the_work_seen_or_owed_and_never_no
             assert!(!names.iter().any(|name| name.starts_with("held/")), "{names:?}");
             assert!(!names.is_empty(), "{name} is lost, {lead} ms apart");
         }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_is_done_only_for_whoever_s_end_is_written() {
+    let house = house().await;
+    let name = "owed/object/splunk/b27328c2d598fc9c1593e0294ca930bd-e1~0";
+    house.put(name, &serde_json::json!({}));
+    let (owed, ledger) = (receipt(name), &house.ledger);
+    let tally = FileTally { sent: 3, dead: 0, filtered: 0 };
+    let held = house.held(&owed, "00:05:00").await;
+    // Somebody else gives it back meanwhile: it waits, and the file must stay where it is.
+    ledger.give_back(&held, deadline()).await.unwrap();
+    assert!(!ledger.finish_object(&held, tally, deadline()).await.unwrap());
+    assert_eq!(house.names(), [name]);
+    let held = house.held(&owed, "00:06:00").await;
+    // The second time stands for an answer that was lost.
+    for _ in 0..2 {
+        assert!(ledger.finish_object(&held, tally, deadline()).await.unwrap());
+        assert_eq!(house.names(), ["seen/object/splunk/b27328c2d598fc9c1593e0294ca930bd-e1~3~0~0"]);
     }
 }
